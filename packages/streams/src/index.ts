@@ -1,1 +1,11 @@
-export {};
+export { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
+export {
+  MuxSession,
+  type MuxSessionOptions,
+  type NegotiateOptions,
+  type OpenStreamOptions,
+} from './mux-session.ts';
+export { MuxStream, type Protection, type StreamSecurity, weaker } from './mux-stream.ts';
+export { SessionServer, type SessionServerOptions } from './session-server.ts';
+export { connectSocket, type SocketAddress } from './tcp.ts';
+export { connectWebSocket, SUBPROTOCOL } from './websocket.ts';

@@ -1,0 +1,65 @@
+import { overload } from './errors.ts';
+
+/** A token bucket: `burst` tokens at first, `perSecond` more every second up to `burst`. */
+export interface Budget {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/**
+ * What one peer may make us do beside moving payload. Overdraft ends the session (spec 7.3, rule R5). The defaults
+ * are several times what busy honest peers need, and far below what hurts.
+ */
+export interface Budgets {
+  /** PING frames; each costs us an answer (CVE-2019-9512). */
+  readonly pings: Budget;
+  /** SETTINGS frames (CVE-2019-9515). */
+  readonly settings: Budget;
+  /** Streams the peer opened and reset itself, or made us reset (CVE-2023-44487, CVE-2025-8671). */
+  readonly resets: Budget;
+  /** DATA frames without payload and FIN, HEADERS, unknown frames, frames for streams that are gone. */
+  readonly idle: Budget;
+  /** WINDOW_UPDATE frames: 64 KB of payload needs one or two. */
+  readonly windowUpdates: Budget;
+  /** KEY_NEGO frames; a run needs two to four, some of them a modular exponentiation (CVE-2002-20001). */
+  readonly negotiations: Budget;
+  /** PING answers that wait because the peer does not read. */
+  readonly queuedAnswers: number;
+}
+
+export const DEFAULT_BUDGETS: Budgets = {
+  pings: { burst: 100, perSecond: 10 },
+  settings: { burst: 20, perSecond: 1 },
+  resets: { burst: 500, perSecond: 100 },
+  idle: { burst: 1000, perSecond: 100 },
+  windowUpdates: { burst: 20_000, perSecond: 10_000 },
+  negotiations: { burst: 64, perSecond: 8 },
+  queuedAnswers: 8,
+};
+
+export type BudgetName = Exclude<keyof Budgets, 'queuedAnswers'>;
+
+/** The running account of one session. */
+export class Accounts {
+  readonly #budgets: Budgets;
+  readonly #tokens = new Map<BudgetName, { left: number; at: number }>();
+
+  constructor(budgets: Budgets) {
+    this.#budgets = budgets;
+  }
+
+  /** Takes one token. Throws SessionError `ERR_KEYMUX_EXCESSIVE_LOAD` when there is none. */
+  spend(name: BudgetName, now: number): void {
+    const { burst, perSecond } = this.#budgets[name];
+    const account = this.#tokens.get(name);
+    if (account === undefined) {
+      this.#tokens.set(name, { left: burst - 1, at: now });
+      return;
+    }
+    const earned = ((now - account.at) * perSecond) / 1000;
+    account.left = Math.min(burst, account.left + Math.max(0, earned)) - 1;
+    account.at = now;
+    if (account.left < 0)
+      throw overload(`the peer exceeded the budget "${name}" (${burst}, then ${perSecond} a second)`);
+  }
+}

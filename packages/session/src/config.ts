@@ -1,0 +1,79 @@
+import type { HeaderList } from '@keymux/frames';
+import { type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
+import { UsageError } from './errors.ts';
+
+/** What a session may be configured with. Times are milliseconds, sizes bytes. */
+export interface SessionConfig {
+  /**
+   * How much a peer may send on one stream before we have consumed it; 1 to 2^31 - 1. This, times the streams, is the
+   * memory that a peer can make us hold.
+   */
+  readonly streamWindow: number;
+  /** How much a peer may have on the way to us on all streams together; 65,536 to 2^31 - 1. */
+  readonly sessionWindow: number;
+  /** Streams the peer may have open at a time; more are refused. */
+  readonly maxConcurrentStreams: number;
+  /** Bytes of clear DATA after which a stream direction cannot be switched to a key (spec 4.5). */
+  readonly switchLimit: number;
+  /** ALG_IDs to announce as a bit set; 0 announces nothing (plain SPDY/3.1, unless the peer is known to speak keymux). */
+  readonly algorithms: number;
+  /** Client: how many tunnels this session is inside of (spec 5.4); 0 to 255. */
+  readonly depth: number;
+  /** Silence after which a PING asks whether the peer is alive; 0 never asks. */
+  readonly keepAlive: number;
+  /** How long that PING may stay unanswered. */
+  readonly keepAliveTimeout: number;
+  /** How long after GOAWAY open streams may take to end. */
+  readonly drainTimeout: number;
+  /** Which sealed requests may be taken as early data, which can be a replay (spec 3.7). */
+  readonly acceptEarly: (headers: HeaderList) => boolean;
+  readonly padding: Padding;
+  readonly budgets: Budgets;
+}
+
+/** How envelopes are padded (spec 4.1). */
+export type Padding = 'none' | 'fixed' | 'padme';
+
+const SAFE_METHODS = new Set(['GET', 'HEAD']);
+
+export const DEFAULT_CONFIG: SessionConfig = {
+  streamWindow: 256 * 1024,
+  sessionWindow: 4 * 1024 * 1024,
+  maxConcurrentStreams: 1024,
+  switchLimit: 1024 * 1024,
+  algorithms: 0,
+  depth: 0,
+  keepAlive: 30_000,
+  keepAliveTimeout: 15_000,
+  drainTimeout: 30_000,
+  acceptEarly: (headers) => SAFE_METHODS.has(headers.find(([name]) => name === ':method')?.[1] ?? ''),
+  padding: 'none',
+  budgets: DEFAULT_BUDGETS,
+};
+
+const RANGES: readonly (readonly [keyof SessionConfig, number, number])[] = [
+  ['streamWindow', 1, 0x7fffffff],
+  ['sessionWindow', 65_536, 0x7fffffff],
+  ['maxConcurrentStreams', 1, 0x7fffffff],
+  ['switchLimit', 0, 0xffffffff],
+  ['algorithms', 0, 0xffffff],
+  ['depth', 0, 255],
+  ['keepAlive', 0, 86_400_000],
+  ['keepAliveTimeout', 1, 86_400_000],
+  ['drainTimeout', 0, 86_400_000],
+];
+
+/** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
+export function sessionConfig(options: Partial<SessionConfig> = {}): SessionConfig {
+  const config = { ...DEFAULT_CONFIG, ...options };
+  for (const [field, least, most] of RANGES) {
+    const value = config[field];
+    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
+      throw new UsageError(
+        'ERR_KEYMUX_CONFIG',
+        `${field} is ${String(value)}; it must be a whole number from ${least} to ${most}`,
+      );
+    }
+  }
+  return config;
+}

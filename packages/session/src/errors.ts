@@ -1,0 +1,86 @@
+import { FrameError, GOAWAY } from '@keymux/frames';
+
+/** Whose fault an error is. */
+export type Origin = 'local' | 'remote' | 'user';
+
+/**
+ * An error that ends the session. `status` is the GOAWAY status the peer is told (spec 7.1); the message is for the
+ * local log and is never sent.
+ */
+export class SessionError extends Error {
+  override readonly name = 'SessionError';
+  readonly scope = 'session';
+  readonly code: string;
+  readonly status: number;
+  readonly origin: Origin;
+
+  constructor(code: string, status: number, origin: Origin, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.status = status;
+    this.origin = origin;
+  }
+}
+
+/** A call that cannot be carried out as asked. It never reaches the wire. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly scope = 'usage';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** An error that ends one stream; the peer is told `status` by RST_STREAM. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+  readonly scope = 'stream';
+  readonly code: string;
+  readonly status: number;
+
+  constructor(code: string, status: number, message: string) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** The peer broke the framing or session rules. */
+export const protocolError = (message: string): SessionError =>
+  new SessionError('ERR_KEYMUX_PROTOCOL', GOAWAY.PROTOCOL_ERROR, 'remote', message);
+
+/**
+ * Anything that has to do with keys went wrong. The peer learns one and the same status whatever the cause (rule R4 of
+ * the threat model); `reason` stays here.
+ */
+export const keyFailure = (reason: string, cause?: unknown): SessionError =>
+  new SessionError('ERR_KEYMUX_KEY_FAILURE', GOAWAY.KEY_FAILURE, 'remote', reason, { cause });
+
+/** The peer overdrew a budget (spec 7.3). */
+export const overload = (message: string): SessionError =>
+  new SessionError('ERR_KEYMUX_EXCESSIVE_LOAD', GOAWAY.EXCESSIVE_LOAD, 'remote', message);
+
+/** The peer sent more than the session window allows. */
+export const flowControlError = (message: string): SessionError =>
+  new SessionError('ERR_KEYMUX_FLOW_CONTROL', GOAWAY.FLOW_CONTROL_ERROR, 'remote', message);
+
+/** Makes a session error of whatever was thrown while a frame was handled. */
+export function toSessionError(error: unknown): SessionError {
+  if (error instanceof SessionError) return error;
+  if (error instanceof FrameError && error.scope === 'session') {
+    return new SessionError(error.code, error.status, 'remote', error.message, { cause: error });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new SessionError(
+    'ERR_KEYMUX_INTERNAL',
+    GOAWAY.INTERNAL_ERROR,
+    'local',
+    `internal error: ${message}`,
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,64 @@
+import type { HeaderList } from '@keymux/frames';
+import type { SessionError } from './errors.ts';
+import type { KeyInfo } from './key-port.ts';
+
+/** What the session tells its user. Polled with `nextEvent`, in the order in which things happened on the wire. */
+export type SessionEvent =
+  /** The peer opened a stream. `key` is what its SYN_STREAM was sealed under, undefined if it came in the clear. */
+  | {
+      readonly type: 'stream';
+      readonly id: number;
+      readonly headers: HeaderList;
+      readonly priority: number;
+      readonly associatedId: number;
+      /** The peer wants no answer. */
+      readonly unidirectional: boolean;
+      /** DATA travels outside envelopes (spec 4.6). */
+      readonly payloadOutside: boolean;
+      readonly key: KeyInfo | undefined;
+    }
+  /** The peer answered a stream of ours. */
+  | {
+      readonly type: 'reply';
+      readonly id: number;
+      readonly headers: HeaderList;
+      readonly key: KeyInfo | undefined;
+    }
+  | {
+      readonly type: 'headers';
+      readonly id: number;
+      readonly headers: HeaderList;
+      readonly key: KeyInfo | undefined;
+    }
+  /** Payload; a view into a received chunk. It must be given back with `consume`. */
+  | { readonly type: 'data'; readonly id: number; readonly payload: Uint8Array }
+  /** The peer has ended its direction of the stream properly. */
+  | { readonly type: 'end'; readonly id: number }
+  /** The peer's direction of the stream travels under another key from here on. */
+  | { readonly type: 'switched'; readonly id: number; readonly key: KeyInfo }
+  /** All that was queued for the stream is on its way. */
+  | { readonly type: 'drain'; readonly id: number }
+  /** The stream ended before its time. `origin` says who reset it. */
+  | {
+      readonly type: 'reset';
+      readonly id: number;
+      readonly status: number;
+      readonly origin: 'local' | 'remote';
+    }
+  /** The stream is over in both directions, properly or by reset, and forgotten. */
+  | { readonly type: 'closed'; readonly id: number }
+  /** A key can be used: for sealing, opening, or both. */
+  | { readonly type: 'key'; readonly key: KeyInfo; readonly send: boolean; readonly receive: boolean }
+  | {
+      readonly type: 'key-rejected';
+      readonly keyId: number;
+      readonly reason: number;
+      readonly algorithms: readonly number[];
+    }
+  /** The peer announced keymux: the ALG_IDs it knows as a bit set, and (a client) its nesting depth. */
+  | { readonly type: 'announced'; readonly algorithms: number; readonly depth: number }
+  | { readonly type: 'pong'; readonly id: number; readonly elapsed: number }
+  /** The peer takes no more streams; ours above `lastGoodId` were not handled and may be tried elsewhere. */
+  | { readonly type: 'goaway'; readonly lastGoodId: number; readonly status: number }
+  /** The session is over because of an error. The remaining output (a GOAWAY) should still be sent. */
+  | { readonly type: 'error'; readonly error: SessionError };

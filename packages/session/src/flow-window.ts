@@ -1,0 +1,64 @@
+const MAX_WINDOW = 0x7fffffff;
+
+/** What we may still send, on a stream or the session (spec 2.5). Can be negative after SETTINGS shrank it. */
+export class SendWindow {
+  #left: number;
+
+  constructor(initial: number) {
+    this.#left = initial;
+  }
+
+  get left(): number {
+    return this.#left;
+  }
+
+  spend(bytes: number): void {
+    this.#left -= bytes;
+  }
+
+  /** Returns false if the window would exceed 2^31 - 1, which is the peer's error. */
+  grant(delta: number): boolean {
+    if (this.#left + delta > MAX_WINDOW) return false;
+    this.#left += delta;
+    return true;
+  }
+}
+
+/** What the peer may still send to us, and when to tell it more. */
+export class ReceiveWindow {
+  readonly #size: number;
+  #left: number;
+  #consumed = 0;
+
+  /** `advertised` is what the peer believes now, `size` what we keep it at. */
+  constructor(advertised: number, size: number) {
+    this.#left = advertised;
+    this.#size = size;
+  }
+
+  /** Takes note of received payload. Returns false if the peer was not allowed to send it. */
+  receive(bytes: number): boolean {
+    this.#left -= bytes;
+    return this.#left >= 0;
+  }
+
+  /**
+   * Takes note of consumed payload; returns the delta to tell the peer, or 0 while it is not worth a frame: half a
+   * window at a time keeps the sender running and costs two frames a window.
+   */
+  consume(bytes: number): number {
+    this.#consumed += bytes;
+    if (this.#consumed * 2 < this.#size) return 0;
+    const delta = this.#consumed;
+    this.#consumed = 0;
+    this.#left += delta;
+    return delta;
+  }
+
+  /** The delta that raises what was advertised to the size we want. */
+  raise(): number {
+    const delta = this.#size - this.#left;
+    if (delta > 0) this.#left += delta;
+    return Math.max(0, delta);
+  }
+}

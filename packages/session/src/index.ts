@@ -1,0 +1,7 @@
+export { type Budget, type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
+export { DEFAULT_CONFIG, type Padding, type SessionConfig, sessionConfig } from './config.ts';
+export { type Origin, SessionError, UsageError } from './errors.ts';
+export type { SessionEvent } from './events.ts';
+export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
+export { type OpenOptions, Session, type SessionOptions } from './session.ts';
+export type { Role } from './state.ts';

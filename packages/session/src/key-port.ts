@@ -1,0 +1,90 @@
+import type { KeyNego } from '@keymux/frames';
+
+/** How strongly a key proves who is at its other end (spec 3.9). */
+export type Level = 'none' | 'passive' | 'authenticated';
+
+/** What is known about an established key. */
+export interface KeyInfo {
+  readonly keyId: number;
+  readonly generation: number;
+  readonly level: Level;
+  /** Whether what arrives under this generation may be a replay (spec 3.7). */
+  readonly early: boolean;
+  readonly algorithm: number;
+  readonly label: string;
+  /** The host this key speaks for; empty for a connection key. */
+  readonly authority: string;
+  readonly peer: string;
+  readonly forwardSecrecy: boolean;
+}
+
+/** One generation of a key in our sending direction. */
+export interface SendKey {
+  readonly keyId: number;
+  readonly generation: number;
+  readonly info: KeyInfo;
+  /** Envelopes sealed so far in this generation. */
+  readonly sealed: number;
+  /** Envelopes that the generation before this one sealed; undefined if this is the direction's first. */
+  readonly previousSealed: number | undefined;
+  /** Seals `parts` as one plaintext; returns the ciphertext parts and the tag. */
+  seal(head: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[];
+}
+
+/** One generation of a key in our receiving direction. */
+export interface ReceiveKey {
+  readonly keyId: number;
+  readonly generation: number;
+  readonly info: KeyInfo;
+  /** Envelopes opened so far in this generation. */
+  readonly opened: number;
+  /** Opens an envelope; hands out plaintext only after the tag is verified, and throws otherwise. */
+  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[];
+}
+
+/** What the key registry reports when the session polls it. */
+export type KeyEvent =
+  | { readonly type: 'send'; readonly frame: Omit<KeyNego, 'type'> }
+  | { readonly type: 'established'; readonly key: KeyInfo; readonly send: boolean; readonly receive: boolean }
+  | {
+      readonly type: 'rejected';
+      readonly keyId: number;
+      readonly reason: number;
+      readonly algorithms: readonly number[];
+    }
+  | { readonly type: 'failed'; readonly keyId: number; readonly error: Error }
+  | { readonly type: 'retired'; readonly keyId: number };
+
+/**
+ * The keys of one session, as the session needs them. `@keymux/keys`' KeyRegistry satisfies it.
+ *
+ * Negotiation may take time (long-term keys can live in another process); sealing and opening never do.
+ */
+export interface KeyPort {
+  /** A KEY_NEGO frame arrived. `digestBefore` is the peer's session digest just before it (spec 3.6). */
+  receive(frame: Omit<KeyNego, 'type'>, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void;
+  /** A KEY_NEGO frame that `poll` asked for is on the wire. */
+  sent(keyId: number, bytes: Uint8Array, digestBefore: Uint8Array): void;
+  poll(): KeyEvent | undefined;
+  /** Whether a step of this key's run is being computed: nothing of this key may be interpreted now. */
+  busy(keyId: number): boolean;
+  sender(keyId: number): SendKey | undefined;
+  receiver(keyId: number, generation: number): ReceiveKey | undefined;
+  /** The peer has moved its direction to `generation`; older ones are wiped. */
+  confirmGeneration(keyId: number, generation: number): void;
+  info(keyId: number): KeyInfo | undefined;
+  /** The client has announced its nesting depth. */
+  setDepth(depth: number): void;
+  bind(keyId: number, streamId: number): void;
+  unbind(keyId: number, streamId: number): void;
+  nextDeadline(): number | undefined;
+  handleDeadline(now: number): void;
+  close(): void;
+}
+
+/** A running SHA-256, as node:crypto's Hash has it. */
+export interface RunningHash {
+  update(bytes: Uint8Array): unknown;
+  copy(): RunningHash;
+  digest(): Uint8Array;
+}

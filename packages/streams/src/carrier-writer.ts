@@ -1,0 +1,38 @@
+import type { Duplex } from 'node:stream';
+
+/** How long a carrier may take to send what is left and to close, in milliseconds. */
+const LINGER = 5_000;
+
+/** Writes lists of buffers to a carrier in one system call where it can, and tells when it takes more. */
+export class CarrierWriter {
+  readonly #carrier: Duplex;
+  #blocked = false;
+
+  constructor(carrier: Duplex, onReady: () => void) {
+    this.#carrier = carrier;
+    carrier.on('drain', () => {
+      this.#blocked = false;
+      onReady();
+    });
+  }
+
+  get ready(): boolean {
+    return !this.#blocked && this.#carrier.writable;
+  }
+
+  write(buffers: readonly Uint8Array[]): void {
+    this.#carrier.cork();
+    for (const buffer of buffers) this.#blocked = !this.#carrier.write(buffer);
+    this.#carrier.uncork();
+  }
+
+  /** Sends what is left, then closes; a peer that does not close its side in time is cut off. */
+  end(): void {
+    const carrier = this.#carrier;
+    if (carrier.destroyed) return;
+    const cut = setTimeout(() => carrier.destroy(), LINGER).unref();
+    carrier.once('close', () => clearTimeout(cut));
+    carrier.end();
+    carrier.resume();
+  }
+}

@@ -1,0 +1,62 @@
+import { GOAWAY, RST } from '@keymux/frames';
+
+const RST_NAMES = new Map<number, string>(Object.entries(RST).map(([name, status]) => [status, name]));
+const GOAWAY_NAMES = new Map<number, string>(Object.entries(GOAWAY).map(([name, status]) => [status, name]));
+
+/** The stream ended before its time, by RST_STREAM of either side or with its session. */
+export class StreamResetError extends Error {
+  override readonly name = 'StreamResetError';
+  readonly code = 'ERR_KEYMUX_STREAM_RESET';
+  readonly status: number;
+  readonly origin: 'local' | 'remote';
+
+  constructor(streamId: number, status: number, origin: 'local' | 'remote', options?: ErrorOptions) {
+    const by = origin === 'remote' ? 'by the peer' : 'by this side';
+    super(`stream ${streamId} was reset ${by}: ${RST_NAMES.get(status) ?? `status ${status}`}`, options);
+    this.status = status;
+    this.origin = origin;
+  }
+}
+
+/** The peer ended the session with an error status. */
+export class PeerGoneError extends Error {
+  override readonly name = 'PeerGoneError';
+  readonly code: string;
+  readonly status: number;
+
+  constructor(status: number) {
+    const key = status === GOAWAY.KEY_FAILURE;
+    super(
+      key
+        ? 'the peer ended the session because of a key: it may hold another key under this label, not know the label, ' +
+            'not accept it for this host, have a clock that is more than 30 seconds off, or have noticed tampering; it does not tell which'
+        : `the peer ended the session: ${GOAWAY_NAMES.get(status) ?? `status ${status}`}`,
+    );
+    this.status = status;
+    this.code = key ? 'ERR_KEYMUX_KEY_FAILURE' : 'ERR_KEYMUX_PEER_GONE';
+  }
+}
+
+/** The peer answered a negotiation with REJECT (spec 3.3). */
+export class NegotiationRejectedError extends Error {
+  override readonly name = 'NegotiationRejectedError';
+  readonly code = 'ERR_KEYMUX_NEGOTIATION_REJECTED';
+  readonly reason: number;
+  /** The ALG_IDs that the peer would accept. */
+  readonly algorithms: readonly number[];
+
+  constructor(reason: number, algorithms: readonly number[]) {
+    const reasons = new Map([
+      [1, 'it does not know the algorithm'],
+      [2, 'it does not allow the algorithm'],
+      [3, 'it has too many negotiations in progress'],
+      [4, 'it does not renegotiate'],
+    ]);
+    const accepted = algorithms.length > 0 ? algorithms.join(', ') : 'none';
+    super(
+      `the peer rejected the negotiation: ${reasons.get(reason) ?? `reason ${reason}`}; it accepts ALG_IDs: ${accepted}`,
+    );
+    this.reason = reason;
+    this.algorithms = algorithms;
+  }
+}

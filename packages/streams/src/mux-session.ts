@@ -1,0 +1,443 @@
+import { createHash } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
+import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
+import { type Keeper, KeyRegistry } from '@keymux/keys';
+import {
+  type KeyInfo,
+  type Role,
+  Session,
+  type SessionConfig,
+  SessionError,
+  type SessionEvent,
+  UsageError,
+} from '@keymux/session';
+import { CarrierWriter } from './carrier-writer.ts';
+import { traceSession } from './diagnostics.ts';
+import { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
+import { MuxStream, protection } from './mux-stream.ts';
+
+export interface MuxSessionOptions {
+  readonly role: Role;
+  /** Who holds the long-term keys; without one the session is plain SPDY/3.1. */
+  readonly keeper?: Keeper | undefined;
+  /** ALG_IDs to announce; by default those of this version if there is a keeper. */
+  readonly algorithms?: readonly number[];
+  readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
+  /** Milliseconds of a monotonic clock. */
+  readonly now?: () => number;
+}
+
+export interface OpenStreamOptions {
+  /** The key to seal the stream with; without one it travels in the clear. */
+  readonly key?: KeyInfo | undefined;
+  readonly fin?: boolean;
+  readonly priority?: number;
+  /** DATA travels outside envelopes because what runs inside protects itself (spec 4.6). */
+  readonly payloadOutside?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface NegotiateOptions {
+  readonly algorithm: number;
+  readonly label: string;
+  /** The host the key is to speak for; empty, the default, for the peer itself. */
+  readonly authority?: string;
+  /** Settle as soon as the key can seal early data, which the peer may see as a replay (spec 3.7). */
+  readonly early?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const DEFAULT_ALGORITHMS = [1, 2];
+
+interface Waiting {
+  readonly early: boolean;
+  readonly resolve: (key: KeyInfo) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface MuxSessionEvents {
+  stream: [stream: MuxStream];
+  key: [key: KeyInfo];
+  announced: [algorithms: number, depth: number];
+  goaway: [status: number];
+  /** The last event. `error` is undefined if the session ended as agreed. */
+  close: [error: Error | undefined];
+}
+
+/**
+ * Runs a session over a carrier: any Duplex, such as a TCP socket, a WebSocket stream, or a stream of another session.
+ *
+ * Errors of the session never come as an `error` event: they are what `close` and `closed` tell, and what pending calls and open streams fail with.
+ */
+export class MuxSession extends EventEmitter<MuxSessionEvents> {
+  readonly role: Role;
+  readonly carrier: Duplex;
+  /** Settles when the session is over; never rejects. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #session: Session;
+  readonly #keys: KeyRegistry | undefined;
+  readonly #writer: CarrierWriter;
+  readonly #now: () => number;
+  readonly #streams = new Map<number, MuxStream>();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #established = new Map<number, KeyInfo>();
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #flushQueued = false;
+  #peerStatus: number = GOAWAY.OK;
+  #peerAlgorithms: number | undefined;
+  #finished = false;
+
+  constructor(carrier: Duplex, options: MuxSessionOptions) {
+    super();
+    const { role, keeper } = options;
+    this.role = role;
+    this.carrier = carrier;
+    this.#now = options.now ?? (() => performance.now());
+    this.#keys = keeper && new KeyRegistry({ role, keeper, depth: options.config?.depth ?? 0 });
+    const known = keeper ? (options.algorithms ?? DEFAULT_ALGORITHMS) : [];
+    const algorithms = known.reduce((bits, id) => bits | (1 << id), 0);
+    this.#session = new Session({
+      role,
+      config: { ...options.config, algorithms },
+      keys: this.#keys,
+      createHash: () => createHash('sha256'),
+      now: this.#now(),
+    });
+    this.closed = new Promise((resolve) => this.once('close', resolve));
+    if (this.#keys) this.#keys.onProgress = () => this.#step(() => this.#session.keysProgressed(this.#now()));
+    this.#writer = new CarrierWriter(carrier, () => this.#pump());
+    carrier.on('data', (chunk: Uint8Array) => this.#receive(chunk));
+    carrier.on('end', () => this.#step(() => this.#session.carrierEnded(this.#now())));
+    carrier.on('error', (error) => this.#carrierFailed(error));
+    carrier.on('close', () => this.#carrierClosed());
+    traceSession('open', this);
+    this.#queueFlush();
+  }
+
+  /** The ALG_IDs that the peer announced as a bit set; undefined until it has. */
+  get peerAlgorithms(): number | undefined {
+    return this.#peerAlgorithms;
+  }
+
+  get streamCount(): number {
+    return this.#session.streamCount;
+  }
+
+  /** Whether `openStream` would be accepted now. */
+  get canOpen(): boolean {
+    return !this.#finished && this.#session.canOpen;
+  }
+
+  /** The established key with this ID. */
+  key(keyId: number): KeyInfo | undefined {
+    return this.#established.get(keyId);
+  }
+
+  /** Opens a stream. Throws UsageError if the session takes none, or the key is not established. */
+  openStream(headers: HeaderList, options: OpenStreamOptions = {}): MuxStream {
+    options.signal?.throwIfAborted();
+    const { key, fin = false, priority, payloadOutside = false } = options;
+    const id = this.#session.open(headers, {
+      fin,
+      payloadOutside,
+      keyId: key?.keyId ?? 0,
+      ...(priority === undefined ? {} : { priority }),
+    });
+    const sent = protection(key);
+    const stream = this.#adopt({
+      id,
+      ours: true,
+      headers,
+      payloadOutside,
+      sent,
+      received: protection(undefined),
+    });
+    if (fin) stream.end();
+    const { signal } = options;
+    if (signal) {
+      const abort = (): void => void stream.destroy(signal.reason as Error);
+      signal.addEventListener('abort', abort, { once: true });
+      stream.once('close', () => signal.removeEventListener('abort', abort));
+    }
+    this.#queueFlush();
+    return stream;
+  }
+
+  /**
+   * Negotiates a key inside the running session. Rejects with NegotiationRejectedError, with the session's error if the negotiation failed
+   * (a failed negotiation ends the session), or with the signal's reason.
+   */
+  negotiate(options: NegotiateOptions): Promise<KeyInfo> {
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason as Error);
+      if (this.#keys === undefined || this.#finished) {
+        return reject(
+          new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with'),
+        );
+      }
+      const { algorithm, label, authority = '' } = options;
+      const keyId = this.#keys.negotiate({ algorithm, label, authority });
+      const abort = (): void => {
+        this.#waiting.delete(keyId);
+        reject(signal?.reason as Error);
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      const settle =
+        <T>(done: (value: T) => void) =>
+        (value: T): void => {
+          signal?.removeEventListener('abort', abort);
+          done(value);
+        };
+      this.#waiting.set(keyId, {
+        early: options.early ?? false,
+        resolve: settle(resolve),
+        reject: settle(reject),
+      });
+    });
+  }
+
+  /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
+  async close(): Promise<void> {
+    if (this.#finished) return;
+    this.#step(() => this.#session.goAway());
+    await this.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Ends the session and all its streams now. */
+  destroy(error?: Error): void {
+    const status = error === undefined ? GOAWAY.OK : GOAWAY.INTERNAL_ERROR;
+    const message = error?.message ?? 'the session was destroyed by this side';
+    this.#step(() =>
+      this.#session.destroy(
+        new SessionError('ERR_KEYMUX_DESTROYED', status, 'local', message, { cause: error }),
+      ),
+    );
+  }
+
+  #receive(chunk: Uint8Array): void {
+    this.#step(() => this.#session.receive(chunk, this.#now()));
+    if (!this.#session.wantsInput && !this.#finished) this.carrier.pause();
+  }
+
+  /** Does something with the session, then deals with what came of it. */
+  #step(action: () => void): void {
+    if (this.#finished) return;
+    action();
+    this.#handleEvents();
+    if (this.#session.wantsInput && this.carrier.isPaused()) this.carrier.resume();
+    this.#queueFlush();
+  }
+
+  #handleEvents(): void {
+    for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent())
+      this.#handle(event);
+  }
+
+  #handle(event: SessionEvent): void {
+    switch (event.type) {
+      case 'stream':
+        this.#incoming(event);
+        return;
+      case 'reply':
+        this.#streams.get(event.id)?.receiveReply(event.headers, event.key);
+        return;
+      case 'headers':
+        this.#streams.get(event.id)?.receiveHeaders(event.headers);
+        return;
+      case 'data':
+        this.#streams.get(event.id)?.receiveData(event.payload);
+        return;
+      case 'end':
+        this.#streams.get(event.id)?.receiveEnd();
+        return;
+      case 'switched':
+        this.#streams.get(event.id)?.receiveSwitch(event.key);
+        return;
+      case 'drain':
+        this.#streams.get(event.id)?.receiveDrain();
+        return;
+      case 'reset':
+        this.#detach(event.id, this.#resetError(event.id, event.status, event.origin));
+        return;
+      case 'closed':
+        this.#detach(event.id, undefined);
+        return;
+      case 'key':
+        this.#keyEstablished(event.key, event.send);
+        return;
+      case 'key-rejected':
+        this.#takeWaiting(event.keyId)?.reject(new NegotiationRejectedError(event.reason, event.algorithms));
+        return;
+      case 'announced':
+        this.#peerAlgorithms = event.algorithms;
+        this.emit('announced', event.algorithms, event.depth);
+        return;
+      case 'goaway':
+        this.#peerStatus = event.status;
+        this.emit('goaway', event.status);
+        return;
+      case 'pong':
+      case 'error':
+        return; // `#pump` notices that the session is over
+    }
+  }
+
+  #incoming(event: SessionEvent & { type: 'stream' }): void {
+    const { id, headers, payloadOutside, key } = event;
+    const stream = this.#adopt({
+      id,
+      ours: false,
+      headers,
+      payloadOutside,
+      sent: protection(undefined),
+      received: protection(key),
+    });
+    if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);
+  }
+
+  #adopt(options: ConstructorParameters<typeof MuxStream>[1]): MuxStream {
+    const stream = new MuxStream(this.#host, options);
+    this.#streams.set(stream.id, stream);
+    traceSession('stream', this, stream);
+    return stream;
+  }
+
+  #detach(id: number, error: Error | undefined): void {
+    const stream = this.#streams.get(id);
+    this.#streams.delete(id);
+    stream?.detach(error);
+  }
+
+  #resetError(id: number, status: number, origin: 'local' | 'remote'): Error {
+    const cause = this.#session.error;
+    return new StreamResetError(id, status, origin, cause && { cause });
+  }
+
+  #keyEstablished(key: KeyInfo, send: boolean): void {
+    this.#established.set(key.keyId, key);
+    traceSession('key', this, key);
+    this.emit('key', key);
+    const waiting = this.#waiting.get(key.keyId);
+    if (waiting === undefined || !send || (key.early && !waiting.early)) return;
+    this.#takeWaiting(key.keyId)?.resolve(key);
+  }
+
+  #takeWaiting(keyId: number): Waiting | undefined {
+    const waiting = this.#waiting.get(keyId);
+    this.#waiting.delete(keyId);
+    return waiting;
+  }
+
+  // What streams may do to the session. Writes of one tick are collected, so that they share envelopes.
+  readonly #host = {
+    send: (id: number, chunk: Uint8Array): void => {
+      this.#session.send(id, chunk);
+      this.#queueFlush();
+    },
+    end: (id: number): void => {
+      this.#session.end(id);
+      this.#queueFlush();
+    },
+    reset: (id: number, status: number): void => this.#step(() => this.#session.reset(id, status)),
+    consume: (id: number, bytes: number): void => {
+      this.#session.consume(id, bytes);
+      this.#queueFlush();
+    },
+    reply: (
+      id: number,
+      headers: HeaderList,
+      options: { fin?: boolean; keyId?: number | undefined },
+    ): void => {
+      this.#session.reply(id, headers, options);
+      this.#queueFlush();
+    },
+    switchKey: (id: number, keyId: number): void => {
+      this.#session.switchKey(id, keyId);
+      this.#queueFlush();
+    },
+  };
+
+  #queueFlush(): void {
+    if (this.#flushQueued) return;
+    this.#flushQueued = true;
+    queueMicrotask(() => {
+      this.#flushQueued = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#finished) return;
+    while (this.#writer.ready) {
+      const output = this.#session.output();
+      if (output === undefined) break;
+      this.#writer.write(output);
+      this.#handleEvents();
+    }
+    this.#handleEvents();
+    if (this.#session.over) {
+      const error = this.#session.error;
+      const silent = error === undefined || error.code === 'ERR_KEYMUX_DESTROYED';
+      this.#finish(silent ? (error?.cause as Error | undefined) : this.#explain(error));
+    } else this.#setTimer();
+  }
+
+  /** If the peer has said why it left, that is the better explanation. */
+  #explain(error: Error): Error {
+    return this.#peerStatus === GOAWAY.OK ? error : new PeerGoneError(this.#peerStatus);
+  }
+
+  #setTimer(): void {
+    const deadline = this.#session.nextDeadline();
+    if (deadline === undefined || deadline >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = Number.POSITIVE_INFINITY;
+        this.#step(() => this.#session.handleDeadline(this.#now()));
+      },
+      Math.max(0, deadline - this.#now()),
+    ).unref();
+  }
+
+  #carrierFailed(error: Error): void {
+    const code = 'ERR_KEYMUX_CARRIER';
+    this.#step(() =>
+      this.#session.destroy(
+        new SessionError(code, GOAWAY.OK, 'remote', `the connection failed: ${error.message}`, {
+          cause: error,
+        }),
+      ),
+    );
+  }
+
+  #carrierClosed(): void {
+    this.#step(() => this.#session.carrierEnded(this.#now()));
+    if (this.#finished) return;
+    this.#pump();
+    if (!this.#finished)
+      this.#finish(this.#peerStatus === GOAWAY.OK ? undefined : new PeerGoneError(this.#peerStatus));
+  }
+
+  #finish(error: Error | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    clearTimeout(this.#timer);
+    this.#keys?.close();
+    const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+    for (const id of [...this.#streams.keys()]) this.#detach(id, reason);
+    for (const keyId of [...this.#waiting.keys()]) this.#takeWaiting(keyId)?.reject(reason);
+    this.#writer.end();
+    traceSession('close', this, error);
+    this.emit('close', error);
+  }
+}

@@ -1,0 +1,261 @@
+import { Duplex } from 'node:stream';
+import { type HeaderList, RST } from '@keymux/frames';
+import type { KeyInfo, Level } from '@keymux/session';
+import { StreamResetError } from './errors.ts';
+
+/** How one direction of a stream is protected. */
+export interface Protection {
+  readonly level: Level;
+  /** The key it is sealed under; undefined in the clear. */
+  readonly key: KeyInfo | undefined;
+}
+
+/** The protection of a stream; its level is the weaker of its two directions (spec 3.9). */
+export interface StreamSecurity {
+  readonly level: Level;
+  readonly sent: Protection;
+  readonly received: Protection;
+  /** What was received may be a replay (spec 3.7). */
+  readonly early: boolean;
+}
+
+/** What a stream needs from the session that carries it. */
+export interface StreamHost {
+  send(id: number, chunk: Uint8Array): void;
+  end(id: number): void;
+  reset(id: number, status: number): void;
+  consume(id: number, bytes: number): void;
+  reply(id: number, headers: HeaderList, options: { fin?: boolean; keyId?: number | undefined }): void;
+  switchKey(id: number, keyId: number): void;
+}
+
+export const CLEAR_PROTECTION: Protection = { level: 'none', key: undefined };
+const STRENGTH: Record<Level, number> = { none: 0, passive: 1, authenticated: 2 };
+
+/** The weaker of two levels. */
+export function weaker(a: Level, b: Level): Level {
+  return STRENGTH[a] <= STRENGTH[b] ? a : b;
+}
+
+export function protection(key: KeyInfo | undefined): Protection {
+  return key === undefined ? CLEAR_PROTECTION : { level: key.level, key };
+}
+
+export interface MuxStreamOptions {
+  readonly id: number;
+  readonly ours: boolean;
+  /** The headers it was opened with. */
+  readonly headers: HeaderList;
+  readonly payloadOutside: boolean;
+  readonly sent: Protection;
+  readonly received: Protection;
+}
+
+/**
+ * One stream of a session as a Duplex with half-close: `end()` ends our direction only. Reading slowly slows the
+ * peer, writing returns false while the peer reads slowly. A reset destroys it with StreamResetError.
+ *
+ * Events beside those of Duplex: `reply` (headers) when the peer answered a stream of ours, `headers` (headers) when
+ * more of them came, `switched` (key) when what is received from here on travels under another key, `timeout`.
+ *
+ * It has the methods of net.Socket that http.Agent and others call on what they take for a socket.
+ */
+export class MuxStream extends Duplex {
+  readonly id: number;
+  readonly headers: HeaderList;
+  readonly ours: boolean;
+  readonly payloadOutside: boolean;
+  #host: StreamHost | undefined;
+  #sent: Protection;
+  #received: Protection;
+  #replied = false;
+  #replyHeaders: HeaderList | undefined;
+  /** Received bytes that are pushed but not asked for yet; credit for them is withheld. */
+  #unread = 0;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #onDrain: ((error?: Error | null) => void) | undefined;
+
+  constructor(host: StreamHost, options: MuxStreamOptions) {
+    super({ allowHalfOpen: true, emitClose: true });
+    this.#host = host;
+    this.id = options.id;
+    this.ours = options.ours;
+    this.headers = options.headers;
+    this.payloadOutside = options.payloadOutside;
+    this.#sent = options.sent;
+    this.#received = options.received;
+    // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
+    this.on('error', () => undefined);
+  }
+
+  /** The peer's answer to a stream of ours, once the `reply` event came. */
+  get replyHeaders(): HeaderList | undefined {
+    return this.#replyHeaders;
+  }
+
+  get security(): StreamSecurity {
+    const [sent, received] = [this.#sent, this.#received];
+    return { level: weaker(sent.level, received.level), sent, received, early: received.key?.early ?? false };
+  }
+
+  /** Whether `respond` was called. */
+  get responded(): boolean {
+    return this.#replied;
+  }
+
+  /**
+   * Answers a stream of the peer; must come before the first write. `key` seals the answer under another key than the request came under.
+   * Throws UsageError if the stream is over, was answered already, or the key is not established.
+   */
+  respond(headers: HeaderList, options: { fin?: boolean; key?: KeyInfo | undefined } = {}): void {
+    const keyId = options.key?.keyId;
+    this.#host?.reply(this.id, headers, { fin: options.fin ?? false, keyId });
+    this.#replied = true;
+    this.#sent = options.key
+      ? protection(options.key)
+      : this.#received.key
+        ? this.#received
+        : CLEAR_PROTECTION;
+    if (options.fin) this.end();
+  }
+
+  /** Seals what is written from here on with `key` (spec 4.5). */
+  switchKey(key: KeyInfo): void {
+    this.#host?.switchKey(this.id, key.keyId);
+    this.#sent = protection(key);
+  }
+
+  /** Ends the stream in both directions at once, telling the peer why. */
+  reset(status: number = RST.CANCEL): void {
+    this.#host?.reset(this.id, status);
+  }
+
+  // From the session
+
+  /** @internal */
+  receiveReply(headers: HeaderList, key: KeyInfo | undefined): void {
+    this.#received = protection(key);
+    this.#replyHeaders = headers;
+    this.emit('reply', headers);
+  }
+
+  /** @internal */
+  receiveHeaders(headers: HeaderList): void {
+    this.emit('headers', headers);
+  }
+
+  /** @internal */
+  receiveSwitch(key: KeyInfo): void {
+    // Before the first frame of a reply nothing has been received, so nothing weaker counts.
+    this.#received = protection(key);
+    this.emit('switched', key);
+  }
+
+  /** @internal */
+  receiveData(payload: Uint8Array): void {
+    this.#idleTimer?.refresh();
+    if (this.destroyed || this.push(payload)) this.#host?.consume(this.id, payload.length);
+    else this.#unread += payload.length;
+  }
+
+  /** @internal */
+  receiveEnd(): void {
+    this.push(null);
+  }
+
+  /** @internal */
+  receiveDrain(): void {
+    const done = this.#onDrain;
+    this.#onDrain = undefined;
+    done?.();
+  }
+
+  /** @internal The session has forgotten the stream; `error` tells why if it ended before its time. */
+  detach(error: Error | undefined): void {
+    this.#host = undefined;
+    const done = this.#onDrain;
+    this.#onDrain = undefined;
+    if (error !== undefined) this.destroy(error);
+    done?.(error);
+  }
+
+  // Duplex
+
+  override _read(): void {
+    if (this.#unread === 0) return;
+    const bytes = this.#unread;
+    this.#unread = 0;
+    this.#host?.consume(this.id, bytes);
+  }
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#sendAll([chunk], done);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+    this.#sendAll(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    if (this.#host === undefined) return done();
+    this.#onDrain = done;
+    try {
+      this.#host.end(this.id);
+    } catch {
+      this.receiveDrain(); // our direction has ended already, with the SYN_STREAM or the reply
+    }
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    const host = this.#host;
+    this.#host = undefined;
+    const status = error instanceof StreamResetError ? error.status : error ? RST.INTERNAL_ERROR : RST.CANCEL;
+    host?.reset(this.id, status);
+    clearTimeout(this.#idleTimer);
+    done(error);
+  }
+
+  #sendAll(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+    const host = this.#host;
+    const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (host === undefined) return done(new StreamResetError(this.id, RST.STREAM_ALREADY_CLOSED, 'local'));
+    if (total === 0) return done();
+    this.#onDrain = done;
+    this.#idleTimer?.refresh();
+    try {
+      for (const chunk of chunks) host.send(this.id, chunk);
+    } catch (error) {
+      this.#onDrain = undefined;
+      done(error as Error);
+    }
+  }
+
+  // What callers of net.Socket expect
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  /** As net.Socket's: emits `timeout` after `ms` without data in either direction. */
+  setTimeout(ms: number, listener?: () => void): this {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = ms > 0 ? setTimeout(() => this.emit('timeout'), ms).unref() : undefined;
+    if (listener) this.once('timeout', listener);
+    return this;
+  }
+}

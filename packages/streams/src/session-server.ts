@@ -1,0 +1,108 @@
+import { EventEmitter } from 'node:events';
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
+import { acceptWebSockets } from './websocket.ts';
+
+export interface SessionServerOptions extends Omit<MuxSessionOptions, 'role'> {
+  /** Origins of web pages that may connect by WebSocket; none by default. */
+  readonly origins?: readonly string[];
+  /** Connections at a time; more are closed at once. */
+  readonly maxConnections?: number;
+  /** How long a connection may take to send its first byte, in milliseconds. */
+  readonly firstByteTimeout?: number;
+}
+
+interface SessionServerEvents {
+  /** A peer has connected; `peer` says from where, for logs. */
+  session: [session: MuxSession, peer: string];
+  listening: [];
+  error: [error: Error];
+  close: [];
+}
+
+const BACKLOG = 4096;
+const DEFAULTS = { maxConnections: 10_000, firstByteTimeout: 10_000 };
+/** HTTP requests begin with a capital letter; SPDY frames with 0x80 (control) or less than 0x80 and then a stream ID, whose first byte is 0 here. */
+const isHttp = (firstByte: number): boolean => firstByte >= 0x41 && firstByte <= 0x5a;
+
+/** Accepts sessions on a TCP or Unix socket. The same port takes plain carriers and WebSockets, told apart by the first byte. */
+export class SessionServer extends EventEmitter<SessionServerEvents> {
+  readonly #options: SessionServerOptions;
+  readonly #server: Server;
+  readonly #http: HttpServer;
+  readonly #sessions = new Set<MuxSession>();
+
+  constructor(options: SessionServerOptions = {}) {
+    super();
+    this.#options = { ...DEFAULTS, ...options };
+    this.#http = createHttpServer((_request, response) => {
+      response.writeHead(426, { connection: 'close', 'content-type': 'text/plain' });
+      response.end('This port speaks SPDY/3.1, plainly or over a WebSocket with subprotocol spdy-3.1.\n');
+    });
+    acceptWebSockets(this.#http, { origins: options.origins ?? [] }, (carrier, request) => {
+      this.#start(carrier, describe(request.socket));
+    });
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
+    this.#server.maxConnections = this.#options.maxConnections ?? DEFAULTS.maxConnections;
+    this.#server.on('error', (error) => this.emit('error', error));
+    this.#server.on('listening', () => this.emit('listening'));
+    this.#server.on('close', () => this.emit('close'));
+  }
+
+  get sessions(): ReadonlySet<MuxSession> {
+    return this.#sessions;
+  }
+
+  /** Starts listening; resolves with the address. Takes what net.Server's `listen` takes. */
+  listen(options: ListenOptions): Promise<AddressInfo | string> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ backlog: BACKLOG, ...options }, () => {
+        this.#server.off('error', reject);
+        resolve(this.#server.address() as AddressInfo | string);
+      });
+    });
+  }
+
+  /** Stops listening, lets open sessions end (each within its drain timeout), then resolves. */
+  async close(): Promise<void> {
+    const closed = this.#server.listening
+      ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
+      : undefined;
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #greet(socket: Socket): void {
+    const peer = describe(socket);
+    const slow = setTimeout(() => socket.destroy(), this.#options.firstByteTimeout);
+    const forget = (): void => clearTimeout(slow);
+    socket.on('error', forget);
+    socket.once('close', forget);
+    socket.once('readable', () => {
+      forget();
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return void socket.destroy();
+      socket.unshift(chunk);
+      if (isHttp(chunk[0] as number)) this.#http.emit('connection', socket);
+      else this.#start(socket, peer);
+    });
+  }
+
+  #start(carrier: Duplex, peer: string): void {
+    const session = new MuxSession(carrier, { ...this.#options, role: 'server' });
+    this.#sessions.add(session);
+    session.once('close', () => this.#sessions.delete(session));
+    this.emit('session', session, peer);
+  }
+}
+
+function describe(socket: Socket): string {
+  return socket.remoteAddress === undefined ? 'local' : `${socket.remoteAddress}:${socket.remotePort}`;
+}
