@@ -1,0 +1,221 @@
+import { ChunkQueue } from './chunk-queue.ts';
+import { Joined, Parts } from './collect.ts';
+import { HEAD_LENGTH, LIMITS, type Limits, SEALED_HEAD_LENGTH, TYPE } from './constants.ts';
+import { badEnvelope, FrameError } from './errors.ts';
+import type { ControlFrame, Place } from './frame.ts';
+import { type ControlHead, type DataHead, judgeHead, type Rules } from './frame-head.ts';
+import { parseControl } from './parse.ts';
+
+/** A whole control frame. */
+export interface ControlItem {
+  readonly kind: 'control';
+  /** Byte fields in it are views into `bytes`. */
+  readonly frame: ControlFrame;
+  /** The frame as received, head included, contiguous. */
+  readonly bytes: Uint8Array;
+}
+
+/** A fragment of a DATA frame. A frame without payload is one empty fragment. */
+export interface DataItem {
+  readonly kind: 'data';
+  readonly streamId: number;
+  /** The FIN flag of the frame, true only on its last fragment. */
+  readonly fin: boolean;
+  /** Payload bytes of the whole frame, as its head says. */
+  readonly length: number;
+  readonly first: boolean;
+  readonly last: boolean;
+  /** A view into a received chunk. */
+  readonly payload: Uint8Array;
+  /** The 8 bytes of the frame head, on the first fragment. */
+  readonly head: Uint8Array | undefined;
+}
+
+/** A whole SEALED frame, still sealed. */
+export interface SealedItem {
+  readonly kind: 'sealed';
+  readonly keyId: number;
+  readonly generation: number;
+  /** The first 10 bytes as received: frame head, key ID, generation. They are authenticated (4.1). */
+  readonly head: Uint8Array;
+  /** Ciphertext, then tag: all of it, in pieces. */
+  readonly body: readonly Uint8Array[];
+  /** Bytes in `body`. */
+  readonly length: number;
+}
+
+export type Item = ControlItem | DataItem | SealedItem;
+
+export interface DecoderOptions {
+  readonly place: Place;
+  /** Whether this receiver announced keymux (2.6). Inside an envelope it must have. */
+  readonly sealed?: boolean;
+  /** Stricter limits than those of spec 1.7. */
+  readonly limits?: Partial<Limits>;
+}
+
+/**
+ * Cuts received bytes into frames (spec chapter 1). `push` what arrives, then call `next` until it has no more.
+ *
+ *     idle -- head judged --> data(remaining) -- fragments as they come --------> idle
+ *                         --> control         -- all bytes there, parsed -------> idle
+ *                         --> sealed          -- all bytes there ---------------> idle
+ *          -- FrameError of scope `session`, in any state --> failed: every `next` throws it again
+ *
+ * A decoder of place `inside` may serve one envelope after the other. Push the whole plaintext of an envelope
+ * before the first `next`, else a frame behind PADDING is not seen to be in the same envelope; then, with `next`
+ * exhausted, `midFrame` says whether a frame was cut off by the end of the envelope.
+ */
+export class FrameDecoder {
+  readonly #rules: Rules;
+  readonly #queue = new ChunkQueue();
+  #pending: Pending | undefined;
+  #failure: FrameError | undefined;
+
+  constructor(options: DecoderOptions) {
+    const { place, sealed = false, limits } = options;
+    this.#rules = { place, keymux: sealed || place === 'inside', limits: { ...LIMITS, ...limits } };
+  }
+
+  /** Takes over `chunk`: views into it are handed out, so it must not change any more. */
+  push(chunk: Uint8Array): void {
+    if (!this.#failure) this.#queue.push(chunk);
+  }
+
+  /** The next item; undefined until more bytes are pushed. */
+  next(): Item | undefined {
+    if (this.#failure) throw this.#failure;
+    try {
+      return this.#next();
+    } catch (error) {
+      if (error instanceof FrameError) this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** Bytes pushed and not yet handed out. */
+  get buffered(): number {
+    const held = this.#pending?.kind === 'data' ? 0 : (this.#pending?.collected?.filled ?? 0);
+    return this.#queue.length + held;
+  }
+
+  /** True if the bytes so far end inside a frame: at the end of a carrier or of an envelope, that is an error. */
+  get midFrame(): boolean {
+    return this.#pending !== undefined || this.#queue.length > 0;
+  }
+
+  #next(): Item | undefined {
+    this.#pending ??= this.#begin();
+    switch (this.#pending?.kind) {
+      case undefined:
+        return undefined;
+      case 'data':
+        return this.#nextFragment(this.#pending);
+      case 'control':
+        return this.#nextControl(this.#pending);
+      case 'sealed':
+        return this.#nextSealed(this.#pending);
+    }
+  }
+
+  #begin(): Pending | undefined {
+    if (this.#queue.length < HEAD_LENGTH) return undefined;
+    const bytes = this.#queue.view(HEAD_LENGTH) ?? this.#queue.copy(HEAD_LENGTH);
+    const head = judgeHead(bytes, this.#rules);
+    if (head.kind === 'data') {
+      this.#queue.skip(HEAD_LENGTH);
+      return { kind: 'data', head, bytes, remaining: head.length };
+    }
+    const isSealed = head.known && head.code === TYPE.SEALED;
+    return { kind: isSealed ? 'sealed' : 'control', head, collected: undefined };
+  }
+
+  #nextFragment(pending: PendingData): DataItem | undefined {
+    const { streamId, fin, length } = pending.head;
+    const first = pending.remaining === length;
+    const payload = this.#queue.takeSome(pending.remaining);
+    if (payload.length === 0 && length > 0) return undefined;
+    pending.remaining -= payload.length;
+    const last = pending.remaining === 0;
+    if (last) this.#pending = undefined;
+    const head = first ? pending.bytes : undefined;
+    return { kind: 'data', streamId, fin: fin && last, length, first, last, payload, head };
+  }
+
+  #nextControl(pending: PendingControl): ControlItem | undefined {
+    const bytes = this.#wholeFrame(pending);
+    if (!bytes) return undefined;
+    this.#pending = undefined;
+    const frame = parseControl(pending.head, bytes, this.#rules.place);
+    if (frame.type === 'padding' && this.#queue.length > 0) {
+      throw badEnvelope('PADDING is not the last frame of its envelope');
+    }
+    return { kind: 'control', frame, bytes };
+  }
+
+  /** The control frame in one piece: a view if one chunk holds it, else a copy. */
+  #wholeFrame(pending: PendingControl): Uint8Array | undefined {
+    const total = HEAD_LENGTH + pending.head.length;
+    const view = pending.collected ? undefined : this.#queue.view(total);
+    if (view) {
+      this.#queue.skip(total);
+      return view;
+    }
+    pending.collected ??= new Joined(total);
+    return this.#collect(pending.collected) ? pending.collected.finish() : undefined;
+  }
+
+  #nextSealed(pending: PendingSealed): SealedItem | undefined {
+    const length = pending.head.length - 2;
+    if (!pending.collected) {
+      if (this.#queue.length < SEALED_HEAD_LENGTH) return undefined;
+      pending.bytes = this.#queue.copy(SEALED_HEAD_LENGTH);
+      this.#queue.skip(SEALED_HEAD_LENGTH);
+      pending.collected = new Parts(length);
+    }
+    if (!this.#collect(pending.collected)) return undefined;
+    this.#pending = undefined;
+    const head = pending.bytes as Uint8Array;
+    const keyId = head[HEAD_LENGTH] as number;
+    const generation = head[HEAD_LENGTH + 1] as number;
+    return { kind: 'sealed', keyId, generation, head, body: pending.collected.finish(), length };
+  }
+
+  /** Moves waiting bytes into `collected`; true once nothing is missing. */
+  #collect(collected: Joined | Parts): boolean {
+    while (collected.missing > 0 && this.#queue.length > 0) {
+      collected.add(this.#queue.takeSome(collected.missing));
+    }
+    return collected.missing === 0;
+  }
+
+  /** After an error, where the next frame begins is not known or does not matter any more. */
+  #fail(error: FrameError): void {
+    this.#failure = error;
+    this.#pending = undefined;
+    this.#queue.clear();
+  }
+}
+
+/** A frame whose head has been judged and whose rest is still to be handed out. */
+type Pending = PendingData | PendingControl | PendingSealed;
+
+interface PendingData {
+  readonly kind: 'data';
+  readonly head: DataHead;
+  readonly bytes: Uint8Array;
+  remaining: number;
+}
+
+interface PendingControl {
+  readonly kind: 'control';
+  readonly head: ControlHead;
+  collected: Joined | undefined;
+}
+
+interface PendingSealed {
+  readonly kind: 'sealed';
+  readonly head: ControlHead;
+  bytes?: Uint8Array;
+  collected: Parts | undefined;
+}
