@@ -1,1 +1,11 @@
-export {};
+export { type Address, AddressError, connectCarrier, DEFAULT_PORT, parseAddress } from './address.ts';
+export {
+  Client,
+  type ClientOptions,
+  type KeyRequest,
+  type RequestOptions,
+  type Response,
+  type TunnelOptions,
+} from './client.ts';
+export { LevelError, RefusedError } from './errors.ts';
+export { type BackoffOptions, Reconnector } from './reconnect.ts';

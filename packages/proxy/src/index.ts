@@ -1,1 +1,6 @@
-export {};
+export { type Destination, parseDestination } from './authority.ts';
+export { DialError, type DialOptions, dial } from './dialer.ts';
+export { createHttpFront, type OpenTunnel } from './http-front.ts';
+export { DestinationPolicy, RuleError } from './policy.ts';
+export { ConnectProxy, type ConnectReport, type ProxyOptions } from './proxy.ts';
+export { joinStreams } from './tunnel.ts';

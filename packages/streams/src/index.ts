@@ -1,5 +1,16 @@
 export { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
 export {
+  decodeRequest,
+  decodeResponse,
+  encodeRequest,
+  encodeResponse,
+  headerValue,
+  isHopByHop,
+  MessageError,
+  type RequestHead,
+  type ResponseHead,
+} from './messages.ts';
+export {
   MuxSession,
   type MuxSessionOptions,
   type NegotiateOptions,

@@ -200,7 +200,10 @@ export class MuxStream extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (this.#host === undefined) return done();
+    if (this.#host === undefined) {
+      done();
+      return;
+    }
     this.#onDrain = done;
     try {
       this.#host.end(this.id);
@@ -221,8 +224,10 @@ export class MuxStream extends Duplex {
   #sendAll(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
     const host = this.#host;
     const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (host === undefined) return done(new StreamResetError(this.id, RST.STREAM_ALREADY_CLOSED, 'local'));
-    if (total === 0) return done();
+    if (host === undefined || total === 0) {
+      done(host ? undefined : new StreamResetError(this.id, RST.STREAM_ALREADY_CLOSED, 'local'));
+      return;
+    }
     this.#onDrain = done;
     this.#idleTimer?.refresh();
     try {

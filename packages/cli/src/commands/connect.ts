@@ -1,0 +1,78 @@
+import type { AddressInfo } from 'node:net';
+import { Client, Reconnector } from '@keymux/client';
+import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
+import type { KeyInfo } from '@keymux/session';
+import { z } from 'zod';
+import { algorithm, list, listenAddress, readConfig } from '../config.ts';
+import { addUse, algorithmId, loadKeys } from '../keys.ts';
+import type { Output } from '../output.ts';
+import { serveUntilSignal } from '../serve.ts';
+
+const schema = z
+  .object({
+    proxy: z.string(),
+    listen: listenAddress.default({ host: '127.0.0.1', port: 8118 }),
+    key: z.string().optional(),
+    algorithm,
+    once: list,
+    clear: z.boolean().default(false),
+  })
+  .refine(({ key, clear }) => key !== undefined || clear, {
+    path: ['key'],
+    message: 'give --key FILE to seal what goes to the proxy, or --clear to send everything readable',
+  });
+
+interface Uplink {
+  readonly client: Client;
+  readonly key: KeyInfo | undefined;
+}
+
+/** `keymux connect PROXY` */
+export async function connect(argv: Record<string, unknown>, output: Output): Promise<void> {
+  const config = await readConfig(schema, argv);
+  const uses = new Map<string, string[]>();
+  if (config.key !== undefined) addUse(uses, config.key, '');
+  const { keeper, labels } = await loadKeys(uses, ['initiator'], output);
+  const label = labels.get(config.key ?? '');
+  const once = new DestinationPolicy(config.once);
+  let current: Client | undefined;
+  const uplink = new Reconnector<Uplink>(
+    async () => {
+      const client = await Client.connect(config.proxy, { keeper });
+      current = client;
+      client.session.on('close', (error) => {
+        output.log(
+          { event: 'disconnected', error: error?.message },
+          error && `session with ${config.proxy} ended: ${error.message}`,
+        );
+      });
+      const key =
+        label === undefined
+          ? undefined
+          : await client.negotiate({ algorithm: algorithmId(config.algorithm), label });
+      output.log(
+        { event: 'connected', proxy: config.proxy, level: key?.level ?? 'none', keyId: key?.keyId ?? 0 },
+        `session with ${config.proxy}: ${key ? `sealed with key ${key.keyId} (${config.algorithm})` : 'in the clear'}`,
+      );
+      return { client, key };
+    },
+    ({ client }) => client.session.canOpen,
+  );
+  await uplink.get();
+  const front = createHttpFront(async ({ host, port }, signal) => {
+    const { client, key } = await uplink.get();
+    return client.tunnel(host, port, { key, selfProtected: once.names(host, port), signal });
+  });
+  const service = {
+    close: async (): Promise<void> => {
+      front.close();
+      front.closeIdleConnections();
+      await current?.close();
+    },
+  };
+  await new Promise<void>((resolve, reject) => {
+    front.once('error', reject);
+    front.listen(config.listen, resolve);
+  });
+  await serveUntilSignal('local HTTP proxy', service, front.address() as AddressInfo | string, output);
+}

@@ -1,0 +1,234 @@
+import { createWriteStream } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { Client, DEFAULT_PORT, type Response } from '@keymux/client';
+import type { KeyInfo } from '@keymux/session';
+import { z } from 'zod';
+import { algorithm, ConfigError, list, readConfig } from '../config.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { addUse, algorithmId, type LoadedKeys, loadKeys } from '../keys.ts';
+import { describeLeg, formatLeg, type Leg } from '../leg.ts';
+import type { Output } from '../output.ts';
+
+const schema = z.object({
+  url: list,
+  via: z.string().optional(),
+  proxyKey: z.string().optional(),
+  key: list,
+  clear: z.boolean().default(false),
+  algorithm,
+  proxyAlgorithm: algorithm,
+  connectTo: z.string().optional(),
+  method: z
+    .string()
+    .regex(/^[A-Za-z]+$/, 'a method is letters, for example POST')
+    .optional(),
+  data: z.string().optional(),
+  level: z.enum(['none', 'passive', 'authenticated']).optional(),
+  output: z.string().optional(),
+  include: z.boolean().default(false),
+});
+
+type GetConfig = z.output<typeof schema>;
+
+/** What a URL asks for, and where to connect for it. */
+interface Target {
+  readonly url: string;
+  /** As it goes into `:host`. */
+  readonly host: string;
+  readonly hostname: string;
+  readonly path: string;
+  readonly connectHost: string;
+  readonly connectPort: number;
+}
+
+/** `keymux get URL...` */
+export async function get(argv: Record<string, unknown>, output: Output): Promise<ExitCode> {
+  const config = await readConfig(schema, argv);
+  const targets = config.url.map((url) => parseTarget(url, config.connectTo));
+  const files = keyFiles(config, targets);
+  const uses = new Map<string, string[]>();
+  for (const [hostname, file] of files) addUse(uses, file, hostname);
+  if (config.proxyKey !== undefined) addUse(uses, config.proxyKey, '');
+  const keys = await loadKeys(uses, ['initiator', 'responder'], output);
+  const route = new Route(config, files, keys);
+  try {
+    let exit: ExitCode = EXIT.OK;
+    for (const target of targets) {
+      const { client, key, legs } = await route.to(target);
+      const response = await client.request({
+        host: target.host,
+        path: target.path,
+        method: (config.method ?? (config.data === undefined ? 'GET' : 'POST')).toUpperCase(),
+        ...(config.data === undefined ? {} : { body: await readData(config.data) }),
+        ...(config.level === undefined ? {} : { level: config.level }),
+        key,
+      });
+      const { sent, received } = response.security;
+      const ends = [
+        describeLeg('client', target.hostname, sent.key),
+        describeLeg(target.hostname, 'client', received.key),
+      ];
+      const bytes = await writeBody(response, config, output);
+      report(target, response, [...legs, ...ends], bytes, output);
+      if (response.status >= 400) exit = EXIT.FAILURE;
+    }
+    return exit;
+  } finally {
+    await route.close();
+  }
+}
+
+/** Sessions to the hosts of the URLs: one connection, one tunnel for each place to connect to, one key for each host. */
+class Route {
+  readonly #config: GetConfig;
+  readonly #files: ReadonlyMap<string, string>;
+  readonly #keys: LoadedKeys;
+  #outer: { client: Client; key: KeyInfo | undefined } | undefined;
+  readonly #clients = new Map<string, { client: Client; legs: readonly Leg[] }>();
+  readonly #hostKeys = new Map<string, KeyInfo>();
+
+  constructor(config: GetConfig, files: ReadonlyMap<string, string>, keys: LoadedKeys) {
+    this.#config = config;
+    this.#files = files;
+    this.#keys = keys;
+  }
+
+  async to(target: Target): Promise<{ client: Client; key: KeyInfo | undefined; legs: readonly Leg[] }> {
+    const place = `${bracket(target.connectHost)}:${target.connectPort}`;
+    const known = this.#clients.get(place) ?? (await this.#open(target, place));
+    this.#clients.set(place, known);
+    return { ...known, key: await this.#hostKey(known.client, target, place) };
+  }
+
+  async close(): Promise<void> {
+    for (const { client } of this.#clients.values()) await client.close();
+    await this.#outer?.client.close();
+  }
+
+  async #open(target: Target, place: string): Promise<{ client: Client; legs: readonly Leg[] }> {
+    const { via } = this.#config;
+    const { keeper } = this.#keys;
+    if (via === undefined) return { client: await Client.connect(place, { keeper }), legs: [] };
+    this.#outer ??= await this.#openOuter(via);
+    const { client, key } = this.#outer;
+    // Only where everything inside is sealed may the proxy's key leave the payload alone.
+    const selfProtected = key !== undefined && !this.#config.clear && this.#files.has(target.hostname);
+    const inner = await client.through(target.connectHost, target.connectPort, { key, selfProtected });
+    const payload = selfProtected ? 'sealed end to end, not a second time here' : undefined;
+    return { client: inner, legs: [describeLeg('client', `proxy ${via}`, key, payload)] };
+  }
+
+  async #openOuter(via: string): Promise<{ client: Client; key: KeyInfo | undefined }> {
+    const { proxyKey, proxyAlgorithm } = this.#config;
+    const client = await Client.connect(via, { keeper: this.#keys.keeper });
+    const label = this.#keys.labels.get(proxyKey ?? '');
+    const key =
+      label === undefined
+        ? undefined
+        : await client.negotiate({ algorithm: algorithmId(proxyAlgorithm), label });
+    return { client, key };
+  }
+
+  async #hostKey(client: Client, target: Target, place: string): Promise<KeyInfo | undefined> {
+    const label = this.#keys.labels.get(this.#files.get(target.hostname) ?? '');
+    if (label === undefined || this.#config.clear) return undefined;
+    const name = `${target.hostname} ${place}`;
+    const known = this.#hostKeys.get(name);
+    if (known !== undefined) return known;
+    const algorithmOfHost = algorithmId(this.#config.algorithm);
+    const key = await client.negotiate({ algorithm: algorithmOfHost, label, authority: target.hostname });
+    this.#hostKeys.set(name, key);
+    return key;
+  }
+}
+
+function parseTarget(text: string, connectTo: string | undefined): Target {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['keymux:', 'http:'].includes(url.protocol) || url.hostname === '') {
+    throw new ConfigError(`"${text}" is no URL to get: write keymux://HOST[:PORT]/PATH`);
+  }
+  const to = connectTo === undefined ? undefined : /^(\[[^\]]+\]|[^:]+):([0-9]+)$/.exec(connectTo);
+  if (to === null) throw new ConfigError(`--connect-to is "${connectTo}"; write HOST:PORT`);
+  const hostname = url.hostname.toLowerCase();
+  const port = Number(url.port || (url.protocol === 'http:' ? 80 : DEFAULT_PORT));
+  return {
+    url: text,
+    hostname,
+    host: url.port === '' ? hostname : `${hostname}:${port}`,
+    path: (url.pathname || '/') + url.search,
+    connectHost: (to?.[1] ?? hostname).replace(/^\[|\]$/g, ''),
+    connectPort: Number(to?.[2] ?? port),
+  };
+}
+
+/** The key file of each host: `NAME=FILE` for one, `FILE` for those that are not named. */
+function keyFiles(config: GetConfig, targets: readonly Target[]): Map<string, string> {
+  const files = new Map<string, string>();
+  const named = config.key.filter((entry) => entry.includes('='));
+  for (const entry of named)
+    files.set(entry.slice(0, entry.indexOf('=')).toLowerCase(), entry.slice(entry.indexOf('=') + 1));
+  const [common, ...more] = config.key.filter((entry) => !entry.includes('='));
+  if (more.length > 0)
+    throw new ConfigError('several --key FILE: write --key NAME=FILE to say which host each is for');
+  if (common !== undefined)
+    for (const { hostname } of targets) if (!files.has(hostname)) files.set(hostname, common);
+  return files;
+}
+
+async function readData(data: string): Promise<Uint8Array | string> {
+  return data.startsWith('@') ? readFile(data.slice(1)) : data;
+}
+
+function bracket(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Writes the body to its place; a file appears only when it is complete. Returns its size in bytes. */
+async function writeBody(response: Response, config: GetConfig, output: Output): Promise<number> {
+  let bytes = 0;
+  const counter = new PassThrough();
+  counter.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  if (config.include && !output.json) {
+    const lines = response.headers.map(([name, value]) => `${name}: ${value}`);
+    output.result([`${response.status} ${response.reason}`, ...lines, ''].join('\n'));
+  }
+  if (config.output !== undefined) {
+    const partial = `${config.output}.part`;
+    try {
+      await pipeline(response.body, counter, createWriteStream(partial, { flags: 'wx' }));
+      await rename(partial, config.output);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') await rm(partial, { force: true });
+      throw error;
+    }
+  } else if (output.json) {
+    await pipeline(response.body, counter, async (source: AsyncIterable<Buffer>) => {
+      for await (const _ of source); // counted, not shown: standard output is for the document
+    });
+  } else {
+    await pipeline(response.body, counter, process.stdout, { end: false });
+  }
+  return bytes;
+}
+
+function report(
+  target: Target,
+  response: Response,
+  legs: readonly Leg[],
+  bytes: number,
+  output: Output,
+): void {
+  const { status, reason, security } = response;
+  if (output.json) {
+    const { level, received } = security;
+    output.result(JSON.stringify({ url: target.url, status, bytes, level, answer: received.level, legs }));
+    return;
+  }
+  process.stderr.write(
+    `${status} ${reason}, ${bytes} bytes, level ${security.level}\n${legs.map(formatLeg).join('\n')}\n`,
+  );
+}

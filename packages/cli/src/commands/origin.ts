@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto';
+import { demoSite, Origin, staticFiles } from '@keymux/origin';
+import { z } from 'zod';
+import { algorithm, assignments, ConfigError, list, listenAddress, readConfig } from '../config.ts';
+import { addUse, algorithmId, loadKeys } from '../keys.ts';
+import type { Output } from '../output.ts';
+import { serveUntilSignal } from '../serve.ts';
+
+const schema = z.object({
+  listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
+  host: list,
+  key: assignments,
+  dir: assignments,
+  sealed: z.boolean().default(false),
+  algorithm,
+  secret: z.string().optional(),
+  origin: list,
+});
+
+/** `keymux origin` */
+export async function origin(argv: Record<string, unknown>, output: Output): Promise<void> {
+  const config = await readConfig(schema, argv);
+  const names = new Set([
+    ...config.host.map((name) => name.toLowerCase()),
+    ...config.key.keys(),
+    ...config.dir.keys(),
+  ]);
+  if (names.size === 0)
+    throw new ConfigError('no host to serve: give --host NAME, and --key NAME=FILE to seal it');
+  const uses = new Map<string, string[]>();
+  for (const [name, path] of config.key) addUse(uses, path, name);
+  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output);
+  const secret = config.secret ?? randomBytes(12).toString('hex');
+  const hosts = await Promise.all(
+    [...names].map(async (name) => {
+      const directory = config.dir.get(name);
+      const label = labels.get(config.key.get(name) ?? '');
+      return {
+        name,
+        sealed: config.sealed,
+        promptAlgorithm: algorithmId(config.algorithm),
+        ...(label === undefined ? {} : { promptLabel: label }),
+        handler: directory === undefined ? demoSite({ name, secret }) : await staticFiles(directory),
+      };
+    }),
+  );
+  const server = new Origin({ keeper, hosts, origins: config.origin });
+  server.on('request', (report) => {
+    const { method, host, path, status, received, sent, error } = report;
+    const text = `${method} ${host}${path} ${status} (request ${received}, answer ${sent})`;
+    output.log(
+      { event: 'request', ...report, error: error?.message },
+      error ? `${text}: ${error.message}` : text,
+    );
+  });
+  server.on('session', (session, peer) => {
+    session.on('close', (error) => {
+      if (error)
+        output.log(
+          { event: 'session-end', peer, error: error.message },
+          `${peer} session ended: ${error.message}`,
+        );
+    });
+  });
+  await serveUntilSignal('origin', server, await server.listen(config.listen), output);
+}

@@ -1,0 +1,52 @@
+import { ConnectProxy } from '@keymux/proxy';
+import { z } from 'zod';
+import { list, listenAddress, readConfig } from '../config.ts';
+import { addUse, loadKeys } from '../keys.ts';
+import type { Output } from '../output.ts';
+import { serveUntilSignal } from '../serve.ts';
+
+const schema = z.object({
+  listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
+  key: list,
+  allow: list,
+  clear: z.boolean().default(false),
+  origin: list,
+  connectTimeout: z.coerce.number().int().min(100).max(600_000).default(10_000),
+});
+
+/** `keymux proxy` */
+export async function proxy(argv: Record<string, unknown>, output: Output): Promise<void> {
+  const config = await readConfig(schema, argv);
+  const uses = new Map<string, string[]>();
+  for (const path of config.key) addUse(uses, path, '');
+  const { keeper } = await loadKeys(uses, ['responder'], output);
+  if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
+  if (uses.size === 0 && !config.clear) output.warn('no --key and no --clear: every CONNECT will be refused');
+  const server = new ConnectProxy({
+    keeper,
+    allow: config.allow,
+    level: config.clear ? 'none' : 'authenticated',
+    origins: config.origin,
+    connectTimeout: config.connectTimeout,
+  });
+  server.on('connect', (report) => {
+    const { destination, status, level, identity, peer, payloadOutside, reason } = report;
+    const who = identity ?? 'unknown client';
+    const how = payloadOutside ? `${level}, payload protects itself` : level;
+    output.log(
+      { event: 'connect', ...report },
+      `${peer} ${who} CONNECT ${destination} ${status} (${how})${reason ? `: ${reason}` : ''}`,
+    );
+  });
+  server.on('session', (session, peer) => {
+    output.log({ event: 'session', peer });
+    session.on('close', (error) => {
+      const why = error ? { code: (error as { code?: string }).code, message: error.message } : undefined;
+      output.log(
+        { event: 'session-end', peer, error: why },
+        error && `${peer} session ended: ${error.message}`,
+      );
+    });
+  });
+  await serveUntilSignal('proxy', server, await server.listen(config.listen), output);
+}

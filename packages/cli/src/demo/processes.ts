@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/keymux.js', import.meta.url));
+const START_TIMEOUT = 10_000;
+
+type Message = Readonly<Record<string, unknown>>;
+
+/** A keymux server in a process of its own, and the events it reports. */
+export class ServerProcess {
+  readonly #child: ChildProcess;
+  #events: Message[] = [];
+  readonly port: number;
+
+  private constructor(child: ChildProcess, port: number) {
+    this.#child = child;
+    this.port = port;
+  }
+
+  /** Starts a keymux command that serves; resolves when it listens. */
+  static async start(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ServerProcess> {
+    const child = spawn(process.execPath, [PROGRAM, ...args, '--json', '--listen', '127.0.0.1:0'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    });
+    const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+    const [first] = (await once(lines, 'line', { signal: AbortSignal.timeout(START_TIMEOUT) })) as [string];
+    const { address } = JSON.parse(first) as { address: string };
+    const server = new ServerProcess(child, Number(address.split(':').at(-1)));
+    lines.on('line', (line) => server.#events.push(JSON.parse(line) as Message));
+    return server;
+  }
+
+  /** The events since the last call. */
+  take(): Message[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exit = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), 2_000);
+    await exit;
+    clearTimeout(force);
+  }
+}
+
+export interface ClientRun {
+  readonly exitCode: number;
+  /** One JSON document a fetched URL. */
+  readonly results: readonly Message[];
+  readonly stderr: string;
+}
+
+/** Runs `keymux get` in a process of its own. */
+export async function runClient(args: readonly string[]): Promise<ClientRun> {
+  const child = spawn(process.execPath, [PROGRAM, 'get', ...args, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  const results = output.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Message);
+  return { exitCode: code ?? 1, results, stderr: output.stderr };
+}

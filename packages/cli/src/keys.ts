@@ -1,0 +1,47 @@
+import { ALGORITHM, Keyring, LocalKeeper, readKeyFile } from '@keymux/keys';
+import type { Output } from './output.ts';
+
+/** Which authorities a key file is for; '' makes it a connection key. */
+export type KeyUses = ReadonlyMap<string, readonly string[]>;
+
+export interface LoadedKeys {
+  readonly keeper: LocalKeeper;
+  /** Label of each key file. */
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+/** Reads key files into a keeper of this process. Throws KeyError if a file cannot be used. */
+export async function loadKeys(
+  uses: KeyUses,
+  roles: readonly ('initiator' | 'responder')[],
+  output: Output,
+): Promise<LoadedKeys> {
+  const keyring = new Keyring();
+  const labels = new Map<string, string>();
+  const byLabel = new Map<
+    string,
+    { key: Awaited<ReturnType<typeof readKeyFile>>['key']; authorities: string[] }
+  >();
+  for (const [path, authorities] of uses) {
+    const { key, warnings } = await readKeyFile(path);
+    for (const warning of warnings) output.warn(warning);
+    labels.set(path, key.label);
+    const known = byLabel.get(key.label);
+    if (known) known.authorities.push(...authorities);
+    else byLabel.set(key.label, { key, authorities: [...authorities] });
+  }
+  for (const { key, authorities } of byLabel.values()) keyring.add(key, { authorities, roles });
+  return { keeper: new LocalKeeper({ keyring }), labels };
+}
+
+/** Adds an authority to what a key file is used for. */
+export function addUse(uses: Map<string, string[]>, path: string, authority: string): void {
+  const known = uses.get(path);
+  if (known) known.push(authority);
+  else uses.set(path, [authority]);
+}
+
+/** The ALG_ID of an algorithm's name. */
+export function algorithmId(name: 'psk' | 'spiped'): number {
+  return name === 'psk' ? ALGORITHM.PSK : ALGORITHM.SPIPED;
+}

@@ -1,0 +1,46 @@
+import type { Duplex } from 'node:stream';
+import { connectSocket, connectWebSocket } from '@keymux/streams';
+
+/** An address that cannot be understood. */
+export class AddressError extends Error {
+  override readonly name = 'AddressError';
+  readonly code = 'ERR_KEYMUX_ADDRESS';
+}
+
+/** IANA's port for SPDY. */
+export const DEFAULT_PORT = 6121;
+
+/** Where a session is opened to. */
+export type Address =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'websocket'; readonly url: URL };
+
+/** Parses `host[:port]`, `[v6]:port`, `unix:/path`, `ws://…` or `wss://…`. Throws AddressError. */
+export function parseAddress(text: string): Address {
+  if (text.startsWith('unix:')) return { kind: 'unix', path: text.slice(5) };
+  if (/^wss?:\/\//.test(text)) {
+    if (!URL.canParse(text)) throw new AddressError(`"${text}" is not a URL`);
+    return { kind: 'websocket', url: new URL(text) };
+  }
+  const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/i.exec(text);
+  const port = Number(match?.[2] ?? DEFAULT_PORT);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new AddressError(
+      `"${text}" is not an address: write host:port, [IPv6]:port, unix:/path or ws://host:port/`,
+    );
+  }
+  return { kind: 'tcp', host: (match[1] as string).replace(/^\[|\]$/g, ''), port };
+}
+
+/** Opens a carrier to an address. Rejects with the system's error, or the signal's reason. */
+export function connectCarrier(
+  address: Address,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Duplex> {
+  if (address.kind === 'websocket') return connectWebSocket(address.url, options);
+  return connectSocket(
+    address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port },
+    options,
+  );
+}

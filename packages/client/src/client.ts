@@ -1,0 +1,201 @@
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import type { HeaderList } from '@keymux/frames';
+import type { Keeper } from '@keymux/keys';
+import type { KeyInfo, Level, SessionConfig } from '@keymux/session';
+import {
+  decodeResponse,
+  encodeRequest,
+  MuxSession,
+  type MuxStream,
+  type StreamSecurity,
+  weaker,
+} from '@keymux/streams';
+import { connectCarrier, parseAddress } from './address.ts';
+import { LevelError, RefusedError } from './errors.ts';
+
+export interface ClientOptions {
+  /** Who holds the long-term keys; without one everything travels in the clear. */
+  readonly keeper?: Keeper | undefined;
+  readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which key to negotiate, and for whom. */
+export interface KeyRequest {
+  readonly algorithm: number;
+  readonly label: string;
+  /** The host the key is to speak for; empty, the default, for the peer that ends this session itself. */
+  readonly authority?: string;
+  /** Take the key as soon as it can seal early data, which the peer may see as a replay. */
+  readonly early?: boolean;
+}
+
+export interface RequestOptions {
+  readonly method?: string;
+  /** Host as in a URL. */
+  readonly host: string;
+  readonly path: string;
+  readonly scheme?: string;
+  readonly headers?: HeaderList;
+  readonly body?: Uint8Array | string | AsyncIterable<Uint8Array>;
+  /** The key to seal the request with; without one it travels in the clear. */
+  readonly key?: KeyInfo | undefined;
+  /**
+   * The least level that the answer must have: by default that of the key, `none` without one. An answer that is weaker is
+   * not handed out.
+   */
+  readonly level?: Level;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Response {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: HeaderList;
+  readonly body: MuxStream;
+  readonly security: StreamSecurity;
+}
+
+export interface TunnelOptions {
+  /** The key to seal the tunnel with, towards the proxy. */
+  readonly key?: KeyInfo | undefined;
+  /** What runs inside protects itself; do not encrypt its bytes a second time (spec 4.6). */
+  readonly selfProtected?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const STRENGTH: Record<Level, number> = { none: 0, passive: 1, authenticated: 2 };
+
+/** The client side of a session: negotiates keys, makes requests, opens tunnels and sessions inside them. */
+export class Client {
+  readonly session: MuxSession;
+  readonly #options: ClientOptions;
+  readonly #depth: number;
+
+  constructor(carrier: Duplex, options: ClientOptions = {}) {
+    this.#options = options;
+    this.#depth = options.config?.depth ?? 0;
+    const { keeper, config } = options;
+    this.session = new MuxSession(carrier, { role: 'client', keeper, ...(config ? { config } : {}) });
+  }
+
+  /** Connects to `host:port`, `unix:/path`, `ws://…` or `wss://…`. Rejects with AddressError or the system's error. */
+  static async connect(address: string, options: ClientOptions = {}): Promise<Client> {
+    return new Client(await connectCarrier(parseAddress(address), options), options);
+  }
+
+  /** Negotiates a key; see MuxSession.negotiate for what it rejects with. */
+  negotiate(request: KeyRequest, signal?: AbortSignal): Promise<KeyInfo> {
+    return this.session.negotiate({ ...request, signal });
+  }
+
+  /** Sends a request and waits for the head of the answer. Rejects with LevelError, RefusedError (421) or the stream's error. */
+  async request(options: RequestOptions): Promise<Response> {
+    const { method = 'GET', host, path, scheme = 'http', headers = [], body, key, signal } = options;
+    const stream = this.session.openStream(encodeRequest({ method, path, host, scheme, headers }), {
+      key,
+      fin: body === undefined,
+      signal,
+    });
+    if (body !== undefined) void sendBody(stream, body);
+    return this.#answer(stream, options);
+  }
+
+  async #answer(stream: MuxStream, options: RequestOptions): Promise<Response> {
+    await replied(stream, options.signal);
+    const { status, reason, headers } = decodeResponse(stream.replyHeaders ?? []);
+    const { security } = stream;
+    const required = options.level ?? options.key?.level ?? 'none';
+    const reached =
+      options.key === undefined
+        ? security.received.level
+        : weaker(security.received.level, options.key.level);
+    if (STRENGTH[reached] < STRENGTH[required]) {
+      stream.destroy();
+      throw new LevelError(options.host, required, reached);
+    }
+    return { status, reason, headers, body: stream, security };
+  }
+
+  /** Opens a tunnel through the proxy at the other end. Rejects with RefusedError if it is refused, or the stream's error. */
+  async tunnel(host: string, port: number, options: TunnelOptions = {}): Promise<MuxStream> {
+    const { key, selfProtected = false, signal } = options;
+    const destination = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const headers: HeaderList = [
+      [':method', 'CONNECT'],
+      [':path', destination],
+      [':host', destination],
+      [':version', 'HTTP/1.1'],
+    ];
+    const stream = this.session.openStream(headers, {
+      key,
+      payloadOutside: selfProtected && key !== undefined,
+      signal,
+    });
+    await replied(stream, signal);
+    const { status, headers: answered } = decodeResponse(stream.replyHeaders ?? []);
+    if (status === 200) return stream;
+    const reason = answered.find(([name]) => name === 'keymux-reason')?.[1] ?? '';
+    stream.destroy();
+    throw new RefusedError(destination, status, reason);
+  }
+
+  /**
+   * Opens a session of its own inside a tunnel, end to end with what listens at `host:port`; the proxy can read nothing
+   * that is sealed in it. `selfProtected` promises that every stream of it will be sealed, and saves the second encryption.
+   */
+  async through(
+    host: string,
+    port: number,
+    tunnel: TunnelOptions = {},
+    options: ClientOptions = {},
+  ): Promise<Client> {
+    const carrier = await this.tunnel(host, port, tunnel);
+    const merged = { ...this.#options, ...options };
+    return new Client(carrier, { ...merged, config: { ...merged.config, depth: this.#depth + 1 } });
+  }
+
+  /** Lets open streams end, then closes the session. */
+  close(): Promise<void> {
+    return this.session.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Waits for the reply of a stream; rejects with the stream's error if it ends without one. */
+async function replied(stream: MuxStream, signal: AbortSignal | undefined): Promise<void> {
+  if (stream.replyHeaders !== undefined) return;
+  const over = new AbortController();
+  const closed = (): void =>
+    over.abort(stream.errored ?? new RefusedError(`stream ${stream.id}`, 0, 'no answer'));
+  stream.once('close', closed);
+  try {
+    await once(stream, 'reply', { signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal });
+  } catch (error) {
+    throw over.signal.aborted ? (over.signal.reason as Error) : error;
+  } finally {
+    stream.off('close', closed);
+  }
+}
+
+async function sendBody(
+  stream: MuxStream,
+  body: Uint8Array | string | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  if (typeof body === 'string' || body instanceof Uint8Array) {
+    stream.end(body);
+    return;
+  }
+  try {
+    for await (const chunk of body) {
+      if (!stream.write(chunk)) await once(stream, 'drain');
+    }
+    stream.end();
+  } catch (error) {
+    stream.destroy(error as Error);
+  }
+}

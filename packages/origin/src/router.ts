@@ -1,0 +1,31 @@
+import type { Protection, RequestHead } from '@keymux/streams';
+import type { Handler } from './handler.ts';
+
+export interface HostOptions {
+  /** Lower-case host name that clients ask for. */
+  readonly name: string;
+  readonly handler: Handler;
+  /** Label of the key to prompt clients with; see OriginRequest.sealAnswer. */
+  readonly promptLabel?: string;
+  readonly promptAlgorithm?: number;
+  /** Answer nothing of this host in the clear. */
+  readonly sealed?: boolean;
+}
+
+/** Finds the host that a request is for. There is no default host: a key speaks for its own host and for no other (spec 4.4). */
+export class Router {
+  readonly #hosts: ReadonlyMap<string, HostOptions>;
+
+  constructor(hosts: readonly HostOptions[]) {
+    this.#hosts = new Map(hosts.map((host) => [host.name.toLowerCase(), host]));
+  }
+
+  /** The host, or the HTTP status to refuse with: 421 if this host, or this key, is the wrong one; 405 for CONNECT. */
+  find(request: RequestHead, received: Protection): HostOptions | number {
+    if (request.method === 'CONNECT') return 405;
+    const name = request.host.replace(/:[0-9]+$/, '');
+    const host = this.#hosts.get(name);
+    if (host === undefined) return 421;
+    return received.key === undefined || received.key.authority === name ? host : 421;
+  }
+}

@@ -1,0 +1,87 @@
+import { lookup as systemLookup } from 'node:dns/promises';
+import type { Socket } from 'node:net';
+import { connectSocket } from '@keymux/streams';
+import type { Destination } from './authority.ts';
+import type { DestinationPolicy } from './policy.ts';
+
+/** Why a CONNECT was not carried out, with the HTTP status that says so (spec 5.1). */
+export class DialError extends Error {
+  override readonly name = 'DialError';
+  readonly code: 'ERR_KEYMUX_FORBIDDEN' | 'ERR_KEYMUX_UNREACHABLE' | 'ERR_KEYMUX_TIMEOUT';
+  readonly status: 403 | 502 | 504;
+
+  constructor(status: 403 | 502 | 504, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+    this.code =
+      status === 403
+        ? 'ERR_KEYMUX_FORBIDDEN'
+        : status === 502
+          ? 'ERR_KEYMUX_UNREACHABLE'
+          : 'ERR_KEYMUX_TIMEOUT';
+  }
+}
+
+export interface DialOptions {
+  readonly policy: DestinationPolicy;
+  /** For lookup and connecting together, in milliseconds. */
+  readonly timeout: number;
+  readonly lookup?: (host: string) => Promise<readonly { readonly address: string }[]>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Connects to a destination: resolves its name once, drops every address that the policy does not allow, and connects to the
+ * remaining addresses themselves in their order, so that a second answer of the resolver cannot lead elsewhere. Throws DialError.
+ */
+export async function dial({ host, port }: Destination, options: DialOptions): Promise<Socket> {
+  const { policy, timeout } = options;
+  if (!policy.mayName(host, port)) throw new DialError(403, `${host}:${port} is not allowed`);
+  const deadline = AbortSignal.timeout(timeout);
+  const signal = options.signal ? AbortSignal.any([deadline, options.signal]) : deadline;
+  try {
+    const addresses = await abortable(resolve(host, options), signal);
+    const allowed = addresses.filter((address) => policy.allows(host, address, port) !== undefined);
+    if (allowed.length === 0)
+      throw new DialError(403, `${host}:${port} is not allowed at the addresses it resolves to`);
+    return await connectFirst(allowed, port, signal);
+  } catch (error) {
+    if (error instanceof DialError) throw error;
+    if (deadline.aborted)
+      throw new DialError(504, `${host}:${port} did not answer within ${timeout} ms`, { cause: error });
+    throw new DialError(502, `${host}:${port} cannot be reached: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+async function resolve(host: string, options: DialOptions): Promise<readonly string[]> {
+  const lookup = options.lookup ?? ((name: string) => systemLookup(name, { all: true, verbatim: true }));
+  return (await lookup(host)).map(({ address }) => address);
+}
+
+async function connectFirst(
+  addresses: readonly string[],
+  port: number,
+  signal: AbortSignal,
+): Promise<Socket> {
+  let failure: unknown;
+  for (const address of addresses) {
+    try {
+      return await connectSocket({ host: address, port }, { signal });
+    } catch (error) {
+      failure = error;
+      signal.throwIfAborted();
+    }
+  }
+  throw failure;
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolvePromise, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolvePromise, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,152 @@
+import { EventEmitter } from 'node:events';
+import type { ListenOptions } from 'node:net';
+import type { Keeper } from '@keymux/keys';
+import type { Level } from '@keymux/session';
+import {
+  decodeRequest,
+  encodeResponse,
+  MessageError,
+  type MuxSession,
+  type MuxStream,
+  SessionServer,
+  type SessionServerOptions,
+} from '@keymux/streams';
+import { parseDestination } from './authority.ts';
+import { DialError, type DialOptions, dial } from './dialer.ts';
+import { DestinationPolicy } from './policy.ts';
+import { joinStreams } from './tunnel.ts';
+
+export interface ProxyOptions extends Omit<SessionServerOptions, 'keeper'> {
+  /** Who holds the keys that clients may use; without one the proxy speaks plain SPDY/3.1. */
+  readonly keeper?: Keeper | undefined;
+  /** Where clients may connect to; see DestinationPolicy. Empty refuses everything. */
+  readonly allow: readonly string[];
+  /** The level a CONNECT must come with: `authenticated` by default if there is a keeper, else `none`. */
+  readonly level?: Level;
+  /** Time for looking up and connecting to a destination, in milliseconds; 10,000 by default. */
+  readonly connectTimeout?: number;
+  readonly lookup?: DialOptions['lookup'];
+}
+
+/** What happened to a CONNECT. */
+export interface ConnectReport {
+  readonly peer: string;
+  readonly destination: string;
+  readonly status: number;
+  /** Why it was refused. */
+  readonly reason?: string;
+  readonly level: Level;
+  /** Who asked, as far as a key proves it. */
+  readonly identity: string | undefined;
+  readonly payloadOutside: boolean;
+}
+
+interface ProxyEvents {
+  session: [session: MuxSession, peer: string];
+  connect: [report: ConnectReport];
+  close: [];
+}
+
+const REASONS = new Map([
+  [400, 'Bad Request'],
+  [403, 'Forbidden'],
+  [405, 'Method Not Allowed'],
+  [502, 'Bad Gateway'],
+  [504, 'Gateway Timeout'],
+]);
+
+/** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
+export class ConnectProxy extends EventEmitter<ProxyEvents> {
+  readonly #server: SessionServer;
+  readonly #dialing: DialOptions;
+  readonly #level: Level;
+
+  /** Throws RuleError if an allow rule cannot be understood. */
+  constructor(options: ProxyOptions) {
+    super();
+    this.#level = options.level ?? (options.keeper ? 'authenticated' : 'none');
+    this.#dialing = {
+      policy: new DestinationPolicy(options.allow),
+      timeout: options.connectTimeout ?? 10_000,
+      ...(options.lookup ? { lookup: options.lookup } : {}),
+    };
+    this.#server = new SessionServer(options);
+    this.#server.on('session', (session, peer) => {
+      session.on('stream', (stream) => void this.#serve(stream, peer));
+      this.emit('session', session, peer);
+    });
+    this.#server.on('close', () => this.emit('close'));
+  }
+
+  get sessions(): ReadonlySet<MuxSession> {
+    return this.#server.sessions;
+  }
+
+  listen(options: ListenOptions): ReturnType<SessionServer['listen']> {
+    return this.#server.listen(options);
+  }
+
+  /** Stops listening and lets open tunnels end. */
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #serve(stream: MuxStream, peer: string): Promise<void> {
+    const { received } = stream.security;
+    const report = (destination: string, status: number, reason?: string): void => {
+      const { payloadOutside } = stream;
+      const identity = received.key?.peer;
+      this.emit('connect', {
+        peer,
+        destination,
+        status,
+        ...(reason === undefined ? {} : { reason }),
+        level: received.level,
+        identity,
+        payloadOutside,
+      });
+    };
+    const refuse = (destination: string, status: number, reason: string): void => {
+      report(destination, status, reason);
+      if (stream.destroyed) return;
+      stream.respond(encodeResponse(status, REASONS.get(status) ?? '', [['keymux-reason', reason]]));
+      stream.end();
+      stream.resume();
+    };
+    let destinationText = '';
+    try {
+      const request = decodeRequest(stream.headers);
+      destinationText = request.path;
+      if (request.method !== 'CONNECT') return refuse(request.host, 405, 'this is a CONNECT proxy');
+      if (!reaches(received.level, this.#level) || received.key?.authority) {
+        return refuse(
+          request.path,
+          403,
+          `CONNECT must be sealed with a key of this proxy (level ${this.#level})`,
+        );
+      }
+      const destination = parseDestination(request.path);
+      if (destination === undefined) return refuse(request.path, 400, 'the destination must be host:port');
+      const gone = new AbortController();
+      stream.once('close', () => gone.abort());
+      const socket = await dial(destination, { ...this.#dialing, signal: gone.signal });
+      if (stream.destroyed) return void socket.destroy();
+      report(request.path, 200);
+      stream.respond(encodeResponse(200, 'Connection Established'));
+      await joinStreams(stream, socket);
+    } catch (error) {
+      if (error instanceof MessageError) return refuse(destinationText, 400, error.message);
+      if (error instanceof DialError) return refuse(destinationText, error.status, error.message);
+      stream.destroy(error as Error);
+    }
+  }
+}
+
+function reaches(level: Level, required: Level): boolean {
+  const strength = { none: 0, passive: 1, authenticated: 2 };
+  return strength[level] >= strength[required];
+}
