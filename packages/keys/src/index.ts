@@ -1,1 +1,17 @@
-export {};
+export { ALGORITHM, algorithmName } from './algorithms.ts';
+export type { SealLimits } from './envelope.ts';
+export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
+export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
+export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
+export type { KeyInfo } from './key-info.ts';
+export { Keyring, type KeyUse } from './keyring.ts';
+export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';
+export type { NegoFrame } from './nego-frame.ts';
+export type { NegotiateOptions } from './negotiator.ts';
+export type { ReceiveKey } from './opener.ts';
+export { KEY_FILE_MAX, KEY_FILE_MIN, PreSharedKey } from './pre-shared-key.ts';
+export { KeyRegistry, type KeyRegistryOptions } from './registry.ts';
+export type { RegistryEvent } from './registry-event.ts';
+export { REJECT_REASON } from './reject.ts';
+export type { SendKey } from './sealer.ts';
+export { Secret } from './secret.ts';

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { STATUS_CODES } from 'node:http';
 import type { ListenOptions } from 'node:net';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Keeper } from '@keymux/keys';
 import type { KeyInfo, Level } from '@keymux/session';
@@ -81,7 +81,6 @@ export class Origin extends EventEmitter<OriginEvents> {
       const { status, headers = [], body } = response;
       const empty = body === undefined || head?.method === 'HEAD';
       stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', headers), { key, fin: empty });
-      stream.resume();
       const { received, sent } = stream.security;
       const { method = '', host = '', path = '' } = head ?? {};
       const identity = received.key?.peer;
@@ -99,7 +98,7 @@ export class Origin extends EventEmitter<OriginEvents> {
       if (typeof route === 'number') return await answer(plain(route, STATUS_CODES[route] ?? ''));
       const request: OriginRequest = {
         ...head,
-        body: stream,
+        body: bodyOf(stream),
         security: stream.security,
         sealAnswer: async () => {
           if (stream.security.received.key === undefined) key ??= await prompt(session, route);
@@ -114,6 +113,15 @@ export class Origin extends EventEmitter<OriginEvents> {
       );
     }
   }
+}
+
+/** The received half as a stream of its own: a handler that reads it to its end must not thereby end the answer. */
+function bodyOf(stream: MuxStream): Readable {
+  const body = new PassThrough();
+  stream.once('error', (error) => body.destroy(error));
+  body.once('close', () => stream.resume()); // a handler that stops reading does not want the rest
+  body.on('error', () => undefined);
+  return stream.pipe(body);
 }
 
 /** Negotiates the host's key from the server's side (spec 5.5), once a session. */

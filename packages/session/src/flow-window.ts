@@ -1,6 +1,7 @@
-const MAX_WINDOW = 0x7fffffff;
+/** Largest window, in bytes (SPDY/3.1, spec 2.5). */
+const MAX_WINDOW = 0x7fff_ffff;
 
-/** What we may still send, on a stream or the session (spec 2.5). Can be negative after SETTINGS shrank it. */
+/** What we may still send, on a stream or the session, in bytes (spec 2.5). Can be negative after SETTINGS shrank it. */
 export class SendWindow {
   #left: number;
 
@@ -24,13 +25,16 @@ export class SendWindow {
   }
 }
 
-/** What the peer may still send to us, and when to tell it more. */
+/** What the peer may still send to us, and when to tell it more, in bytes. */
 export class ReceiveWindow {
   readonly #size: number;
   #left: number;
-  #consumed = 0;
+  /** Received and not yet consumed. */
+  #held = 0;
+  /** Consumed and not yet told. */
+  #untold = 0;
 
-  /** `advertised` is what the peer believes now, `size` what we keep it at. */
+  /** `advertised` is the most the peer may believe now, `size` what we keep it at. */
   constructor(advertised: number, size: number) {
     this.#left = advertised;
     this.#size = size;
@@ -38,8 +42,15 @@ export class ReceiveWindow {
 
   /** Takes note of received payload. Returns false if the peer was not allowed to send it. */
   receive(bytes: number): boolean {
+    if (bytes > this.#left) return false;
     this.#left -= bytes;
-    return this.#left >= 0;
+    this.#held += bytes;
+    return true;
+  }
+
+  /** Payload that was received and not consumed. */
+  get held(): number {
+    return this.#held;
   }
 
   /**
@@ -47,18 +58,19 @@ export class ReceiveWindow {
    * window at a time keeps the sender running and costs two frames a window.
    */
   consume(bytes: number): number {
-    this.#consumed += bytes;
-    if (this.#consumed * 2 < this.#size) return 0;
-    const delta = this.#consumed;
-    this.#consumed = 0;
+    this.#held -= bytes;
+    this.#untold += bytes;
+    if (this.#untold * 2 < this.#size) return 0;
+    const delta = this.#untold;
+    this.#untold = 0;
     this.#left += delta;
     return delta;
   }
 
   /** The delta that raises what was advertised to the size we want. */
   raise(): number {
-    const delta = this.#size - this.#left;
-    if (delta > 0) this.#left += delta;
-    return Math.max(0, delta);
+    const delta = Math.max(0, this.#size - this.#left);
+    this.#left += delta;
+    return delta;
   }
 }

@@ -1,48 +1,74 @@
 import type { Stream } from './stream.ts';
 
-const LEVELS = 8;
+/** A place in a list that is linked both ways and closed to a ring. */
+export interface QueueLink {
+  previous: QueueLink | undefined;
+  next: QueueLink | undefined;
+}
 
 /**
- * Streams that have something to send, by priority. A level gets twice the turns of the one below it, so high priorities come first and
- * low ones are never starved. All operations are O(1) in the number of streams.
+ * Streams that have something to send, by priority. A level gets twice the turns of the one below it, so high
+ * priorities come first and low ones are never starved. All operations are O(1) in the number of streams.
+ *
+ * A stream is in one queue at most. `leaveQueue` needs to know none: each level is a ring through its root.
  */
 export class SendQueue {
-  readonly #head: (Stream | undefined)[] = new Array(LEVELS).fill(undefined);
-  readonly #tail: (Stream | undefined)[] = new Array(LEVELS).fill(undefined);
-  readonly #turns: number[] = new Array(LEVELS).fill(0);
+  readonly #roots: readonly QueueLink[] = Array.from({ length: LEVELS }, emptyRing);
+  /** Turns that each level has left. */
+  readonly #turns = new Uint8Array(LEVELS);
 
+  /** Enters a stream behind the others of its priority; does nothing if it is in a queue. */
   add(stream: Stream): void {
-    if (stream.queued) return;
-    stream.queued = true;
-    stream.next = undefined;
-    const level = stream.priority;
-    const tail = this.#tail[level];
-    if (tail) tail.next = stream;
-    else this.#head[level] = stream;
-    this.#tail[level] = stream;
+    if (stream.next !== undefined) return;
+    const root = this.#roots[stream.priority] as QueueLink;
+    stream.previous = root.previous;
+    stream.next = root;
+    (root.previous as QueueLink).next = stream;
+    root.previous = stream;
   }
 
-  /** Takes the stream whose turn it is. */
+  get empty(): boolean {
+    return this.#roots.every((root) => root.next === root);
+  }
+
+  /** Takes out the stream whose turn it is. */
   take(): Stream | undefined {
-    return this.#takeInTurn() ?? (this.#refill() ? this.#takeInTurn() : undefined);
+    return this.#takeInTurn() ?? this.#takeInNewRound();
   }
 
   #takeInTurn(): Stream | undefined {
     for (let level = 0; level < LEVELS; level++) {
-      const stream = this.#head[level];
-      if (stream === undefined || this.#turns[level] === 0) continue;
-      this.#turns[level] = (this.#turns[level] ?? 1) - 1;
-      this.#head[level] = stream.next;
-      if (stream.next === undefined) this.#tail[level] = undefined;
-      stream.queued = false;
-      stream.next = undefined;
+      const root = this.#roots[level] as QueueLink;
+      const turns = this.#turns[level] as number;
+      if (turns === 0 || root.next === root) continue;
+      this.#turns[level] = turns - 1;
+      const stream = root.next as Stream; // all but the root are streams
+      leaveQueue(stream);
       return stream;
     }
     return undefined;
   }
 
-  #refill(): boolean {
+  #takeInNewRound(): Stream | undefined {
     for (let level = 0; level < LEVELS; level++) this.#turns[level] = 1 << (LEVELS - 1 - level);
-    return this.#head.some((stream) => stream !== undefined);
+    return this.#takeInTurn();
   }
 }
+
+/** Takes a stream out of the queue it is in, if any. */
+export function leaveQueue(stream: QueueLink): void {
+  const { previous, next } = stream;
+  if (previous === undefined || next === undefined) return;
+  previous.next = next;
+  next.previous = previous;
+  stream.previous = stream.next = undefined;
+}
+
+function emptyRing(): QueueLink {
+  const root: QueueLink = { previous: undefined, next: undefined };
+  root.previous = root.next = root;
+  return root;
+}
+
+/** Priorities of SPDY: 0 to 7. */
+const LEVELS = 8;

@@ -1,41 +1,47 @@
-import type { HeaderList } from '@keymux/frames';
-import type { ReceiveWindow, SendWindow } from './flow-window.ts';
-import type { RunningHash } from './key-port.ts';
-
-/** A direction that has not carried a frame yet. */
-export const UNBOUND = -1;
-/** A direction whose frames travel outside envelopes. */
-export const CLEAR = 0;
-
-/** One direction of a stream: what it is bound to, and the record that KEY_SWITCH is checked against (spec 4.4, 4.5). */
-export class Direction {
-  /** Key ID of the envelopes its frames travel in; CLEAR, or UNBOUND before its first frame. */
-  keyId = UNBOUND;
-  generation = 0;
-  /** Frames so far, clear or sealed. */
-  frames = 0;
-  /** Payload bytes so far. */
-  payload = 0;
-  /** Clear payload bytes so far. */
-  clearPayload = 0;
-  ended = false;
-  /** Over all clear frames of this direction, while it can still be switched. */
-  clearHash: RunningHash | undefined;
-
-  /** Takes note of bytes of a clear frame. */
-  hash(bytes: Uint8Array, createHash: (() => RunningHash) | undefined): void {
-    if (createHash === undefined) return;
-    this.clearHash ??= createHash();
-    this.clearHash.update(bytes);
-  }
-}
+import { CLEAR } from './control-binding.ts';
+import { Direction } from './direction.ts';
+import { Fifo } from './fifo.ts';
+import { ReceiveWindow, SendWindow } from './flow-window.ts';
+import type { QueueLink } from './send-queue.ts';
 
 /** What waits to be sent on a stream after its SYN_STREAM or SYN_REPLY, in order. */
-export type OutboxItem =
-  | { readonly type: 'data'; readonly bytes: Uint8Array }
-  | { readonly type: 'headers'; readonly headers: HeaderList }
-  | { readonly type: 'switch'; readonly keyId: number }
-  | { readonly type: 'end' };
+export type OutboxItem = OutboxData | OutboxHeaders | OutboxSwitch | OutboxEnd;
+
+export interface OutboxData {
+  readonly type: 'data';
+  /** What of it has not been sent. */
+  rest: Uint8Array;
+}
+
+interface OutboxHeaders {
+  readonly type: 'headers';
+  /** The plain header block. */
+  readonly block: Uint8Array;
+}
+
+interface OutboxSwitch {
+  readonly type: 'switch';
+  readonly keyId: number;
+}
+
+interface OutboxEnd {
+  readonly type: 'end';
+}
+
+/** What is known of a stream from its start. */
+export interface StreamFields {
+  readonly id: number;
+  /** Whether this side sent the SYN_STREAM. */
+  readonly ours: boolean;
+  /** 0 (highest) to 7. */
+  readonly priority: number;
+  /** DATA travels outside envelopes (spec 4.6). */
+  readonly payloadOutside: boolean;
+  /** Key ID of the SYN_STREAM; CLEAR if it came in the clear. */
+  readonly openedUnder: number;
+  /** The SYN_STREAM frame of a peer's stream, for the digest of a KEY_SWITCH that answers it. */
+  readonly syn: Uint8Array | undefined;
+}
 
 /**
  * One stream.
@@ -45,26 +51,59 @@ export type OutboxItem =
  *                                     |  RST_STREAM, either way             ^
  *                                     +-------------------------------------+
  */
-export interface Stream {
+export class Stream implements QueueLink {
   readonly id: number;
-  /** Whether this side sent the SYN_STREAM. */
   readonly ours: boolean;
   readonly priority: number;
   readonly payloadOutside: boolean;
-  readonly in: Direction;
-  readonly out: Direction;
+  readonly openedUnder: number;
+  readonly in = new Direction();
+  readonly out = new Direction();
   readonly sendWindow: SendWindow;
   readonly receiveWindow: ReceiveWindow;
-  /** Whether SYN_REPLY was sent (theirs) or received (ours). */
-  replied: boolean;
-  /** Key ID of the SYN_STREAM; CLEAR if it came in the clear. */
-  openedUnder: number;
-  /** The SYN_STREAM frame itself, while a KEY_SWITCH that answers it may still come. */
+  readonly outbox = new Fifo<OutboxItem>();
+  /** Payload bytes in the outbox. */
+  queuedPayload = 0;
+  /** The SYN_STREAM frame itself; of ours once it is sent, and only if there are keys. */
   syn: Uint8Array | undefined;
-  readonly outbox: OutboxItem[];
-  /** Whether SYN_STREAM (ours) or SYN_REPLY (theirs) is on the wire, so that the outbox may follow. */
-  started: boolean;
-  /** Position in the send queue. */
-  queued: boolean;
-  next: Stream | undefined;
+  /** SYN_REPLY was received (ours), or the command to send it was given (theirs). */
+  replied = false;
+  /** SYN_STREAM (ours) or SYN_REPLY (theirs) is on the wire, so that the outbox may follow. */
+  started = false;
+  /** The user has ended our direction; what is queued still goes. */
+  finished = false;
+  /** Neighbours in a send queue. */
+  previous: QueueLink | undefined;
+  next: QueueLink | undefined;
+
+  /**
+   * @param sendWindow what the peer lets us send on a new stream, in bytes
+   * @param receiveWindow what we let the peer send
+   */
+  constructor(fields: StreamFields, sendWindow: number, receiveWindow: number) {
+    this.id = fields.id;
+    this.ours = fields.ours;
+    this.priority = fields.priority;
+    this.payloadOutside = fields.payloadOutside;
+    this.openedUnder = fields.openedUnder;
+    this.syn = fields.syn;
+    this.sendWindow = new SendWindow(sendWindow);
+    this.receiveWindow = new ReceiveWindow(Math.max(receiveWindow, INITIAL_STREAM_WINDOW), receiveWindow);
+  }
+
+  /** The key that a frame of ours for it travels under now, CLEAR for none. */
+  get sendsUnder(): number {
+    return this.out.keyId < CLEAR ? this.openedUnder : this.out.keyId;
+  }
+
+  /** The SYN_STREAM that `direction` answers, if it answers one. */
+  answeredBy(direction: Direction): Uint8Array | undefined {
+    return (direction === this.in) === this.ours ? this.syn : undefined;
+  }
 }
+
+/**
+ * Bytes a sender may send on a stream before it has seen our SETTINGS (SPDY/3.1). Nothing tells when it has, so a
+ * smaller window of ours is announced but not enforced below this.
+ */
+export const INITIAL_STREAM_WINDOW = 65_536;

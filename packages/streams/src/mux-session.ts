@@ -155,7 +155,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       sent,
       received: protection(undefined),
     });
-    if (fin) stream.end();
+    if (fin) stream.endWithHead();
     const { signal } = options;
     if (signal) {
       const abort = (): void => void stream.destroy(signal.reason as Error);

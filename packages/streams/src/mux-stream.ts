@@ -69,6 +69,8 @@ export class MuxStream extends Duplex {
   #sent: Protection;
   #received: Protection;
   #replied = false;
+  /** FIN went with the SYN_STREAM or the SYN_REPLY. */
+  #endSent = false;
   #replyHeaders: HeaderList | undefined;
   /** Received bytes that are pushed but not asked for yet; credit for them is withheld. */
   #unread = 0;
@@ -116,7 +118,7 @@ export class MuxStream extends Duplex {
       : this.#received.key
         ? this.#received
         : CLEAR_PROTECTION;
-    if (options.fin) this.end();
+    if (options.fin) this.endWithHead();
   }
 
   /** Seals what is written from here on with `key` (spec 4.5). */
@@ -131,6 +133,12 @@ export class MuxStream extends Duplex {
   }
 
   // From the session
+
+  /** @internal The head that was sent last has ended our direction already. */
+  endWithHead(): void {
+    this.#endSent = true;
+    this.end();
+  }
 
   /** @internal */
   receiveReply(headers: HeaderList, key: KeyInfo | undefined): void {
@@ -200,16 +208,12 @@ export class MuxStream extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (this.#host === undefined) {
+    if (this.#host === undefined || this.#endSent) {
       done();
       return;
     }
     this.#onDrain = done;
-    try {
-      this.#host.end(this.id);
-    } catch {
-      this.receiveDrain(); // our direction has ended already, with the SYN_STREAM or the reply
-    }
+    this.#host.end(this.id);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
