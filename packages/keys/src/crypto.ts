@@ -1,0 +1,7 @@
+/**
+ * All cryptography of this package. Only the files in `crypto/` import node:crypto: each of its traps is closed there, once.
+ */
+export { type AeadKey, aeadKey, openAes256Gcm, sealAes256Gcm, TAG_LENGTH } from './crypto/aead.ts';
+export { DhKey, GROUP14_LENGTH, isGroup14Public } from './crypto/group14.ts';
+export { equalBytes, HASH_LENGTH, hmacSha256, randomBytes, sha256 } from './crypto/hash.ts';
+export { hkdfExpand, hkdfExtract, pbkdf2Sha256 } from './crypto/kdf.ts';

@@ -1,0 +1,52 @@
+import { inspect } from 'node:util';
+import { usageError } from './errors.ts';
+
+/**
+ * Bytes that must not be printed, serialized or left behind. They lie in memory of their own, not in Node's shared
+ * buffer pool, and every way of turning the object into text gives `[Secret]`.
+ */
+export class Secret {
+  readonly length: number;
+  #bytes: Buffer | undefined;
+
+  private constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.length = bytes.length;
+  }
+
+  /** Takes over `bytes`: they are copied, and zeroed in the place they came from. */
+  static take(bytes: Uint8Array): Secret {
+    const own = Buffer.allocUnsafeSlow(bytes.length);
+    own.set(bytes);
+    bytes.fill(0);
+    return new Secret(own);
+  }
+
+  /** Lends the bytes to `reader`, which must not keep them. Throws KeyError (usage) after `wipe`. */
+  use<T>(reader: (bytes: Uint8Array) => T): T {
+    if (this.#bytes === undefined) throw usageError('a secret was used after it was wiped');
+    return reader(this.#bytes);
+  }
+
+  get wiped(): boolean {
+    return this.#bytes === undefined;
+  }
+
+  /** Zeroes the bytes. May be called again. */
+  wipe(): void {
+    this.#bytes?.fill(0);
+    this.#bytes = undefined;
+  }
+
+  toString(): string {
+    return '[Secret]';
+  }
+
+  toJSON(): string {
+    return '[Secret]';
+  }
+
+  [inspect.custom](): string {
+    return '[Secret]';
+  }
+}
