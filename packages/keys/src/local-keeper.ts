@@ -1,0 +1,196 @@
+import { ALGORITHMS, algorithmName } from './algorithms.ts';
+import { randomBytes } from './crypto.ts';
+import { keyFailure, usageError } from './errors.ts';
+import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
+import type { Keeper, Offer, Role, RunContext, Step } from './keeper.ts';
+import type { Keyring } from './keyring.ts';
+import { decodeNego, NEGO_HEAD, type NegoFrame } from './nego-frame.ts';
+import { checkOffer } from './offer.ts';
+import { PreSharedKey } from './pre-shared-key.ts';
+import { encodeReject, REJECT_REASON } from './reject.ts';
+import { ReplayCache } from './replay-cache.ts';
+
+export interface LocalKeeperOptions {
+  readonly keyring: Keyring;
+  /** ALG_IDs that may be used, in either role; by default all of this version. */
+  readonly algorithms?: Iterable<number>;
+  /** Milliseconds since 1970; `Date.now` by default. */
+  readonly clock?: () => number;
+  /** Source of random bytes, for test vectors only. */
+  readonly random?: (length: number) => Uint8Array;
+  /** Runs in progress over all sessions; 1,024 by default. */
+  readonly maxRuns?: number;
+  /** Milliseconds after which a run that was never abandoned is forgotten; 10,000 by default (spec 3.2). */
+  readonly runTimeout?: number;
+  /** First messages to remember for a label (spec 3.7); 65,536 by default. */
+  readonly replayCapacity?: number;
+}
+
+/** A run between two messages. */
+interface Run {
+  readonly context: RunContext;
+  readonly algorithm: Algorithm;
+  /** Index of the awaited message in `algorithm.messages`. */
+  readonly awaited: number;
+  readonly awaiting: Awaiting;
+  readonly ownNonce: string | undefined;
+  readonly deadline: number;
+}
+
+/** A keeper in this process. Group 14 blocks it for about a millisecond a run; `maxRuns` and the sessions' budgets bound that. */
+export class LocalKeeper implements Keeper {
+  readonly #keyring: Keyring;
+  readonly #algorithms: ReadonlySet<number>;
+  readonly #clock: () => number;
+  readonly #random: (length: number) => Uint8Array;
+  readonly #maxRuns: number;
+  readonly #runTimeout: number;
+  readonly #replays: ReplayCache;
+  /** Stands in for keys that are asked for and do not exist. */
+  readonly #nobodysKey = new PreSharedKey(randomBytes(32));
+  readonly #runs = new Map<number, Run>();
+  readonly #ownNonces = new Set<string>();
+  #lastRun = 0;
+
+  constructor(options: LocalKeeperOptions) {
+    this.#keyring = options.keyring;
+    this.#algorithms = new Set(options.algorithms ?? ALGORITHMS.keys());
+    this.#clock = options.clock ?? Date.now;
+    this.#random = options.random ?? randomBytes;
+    this.#maxRuns = options.maxRuns ?? 1024;
+    this.#runTimeout = options.runTimeout ?? 10_000;
+    this.#replays = new ReplayCache(options.replayCapacity);
+    for (const id of this.#algorithms) {
+      if (!ALGORITHMS.has(id)) throw usageError(`there is no negotiation algorithm ${id} in this version`);
+    }
+  }
+
+  async start(context: RunContext, offer: Offer): Promise<Step> {
+    checkContext(context, 'initiator');
+    checkOffer(offer, context.algorithm);
+    const algorithm = ALGORITHMS.get(context.algorithm);
+    if (algorithm === undefined || !this.#algorithms.has(context.algorithm)) {
+      throw usageError(
+        `${algorithmName(context.algorithm)} is not among the algorithms allowed on this side`,
+      );
+    }
+    if (this.#full()) throw usageError('too many negotiations at once; try again', 'ERR_KEYMUX_KEEPER_BUSY');
+    return this.#begin(context, algorithm, (environment) => algorithm.startInitiator(environment, offer));
+  }
+
+  async accept(context: RunContext, first: Uint8Array): Promise<Step> {
+    checkContext(context, 'responder');
+    const { data, fin } = checkedFrame(context, first);
+    const algorithm = ALGORITHMS.get(context.algorithm);
+    if (algorithm === undefined) return this.#reject(REJECT_REASON.UNKNOWN_ALGORITHM);
+    if (!this.#algorithms.has(context.algorithm)) return this.#reject(REJECT_REASON.NOT_ALLOWED);
+    if (this.#full()) return this.#reject(REJECT_REASON.TOO_MANY_RUNS);
+    checkFin(algorithm, 0, fin);
+    return this.#begin(context, algorithm, (environment) =>
+      algorithm.startResponder(environment, { frame: first, data }),
+    );
+  }
+
+  async receive(id: number, frame: Uint8Array): Promise<Step> {
+    const run = this.#runs.get(id);
+    if (run === undefined) throw keyFailure('keeper', 'it does not know this run, or has given it up');
+    try {
+      const { data, fin } = checkedFrame(run.context, frame);
+      checkFin(run.algorithm, run.awaited, fin);
+      const turn = run.awaiting.receive({ frame, data });
+      return this.#step(id, turn, { ...run, awaited: run.awaited + 2 });
+    } finally {
+      run.awaiting.wipe();
+      if (this.#runs.get(id) === run) this.#forget(id, run);
+    }
+  }
+
+  abandon(id: number): void {
+    const run = this.#runs.get(id);
+    if (run === undefined) return;
+    run.awaiting.wipe();
+    this.#forget(id, run);
+  }
+
+  #begin(context: RunContext, algorithm: Algorithm, start: (environment: Environment) => Turn): Step {
+    let ownNonce: string | undefined;
+    const turn = start({
+      context,
+      random: this.#random,
+      now: this.#clock,
+      preSharedKey: (offer) => {
+        const key = this.#keyring.find(offer.label, offer.authority, context.role);
+        return { key: key ?? this.#nobodysKey, known: key !== undefined };
+      },
+      admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
+      claimNonce: (nonce) => {
+        ownNonce = Buffer.from(nonce).toString('latin1');
+        this.#ownNonces.add(ownNonce);
+      },
+      isOwnNonce: (nonce) => this.#ownNonces.has(Buffer.from(nonce).toString('latin1')),
+    });
+    const awaited = context.role === 'initiator' ? 1 : 2;
+    const deadline = this.#clock() + this.#runTimeout;
+    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, deadline });
+  }
+
+  #step(id: number, { frame, secrets, next }: Turn, run: Omit<Run, 'awaiting'>): Step {
+    if (next !== undefined) this.#runs.set(id, { ...run, awaiting: next });
+    const done = next === undefined;
+    if (frame === undefined) return { run: id, secrets, done };
+    const { fin } = decodeNego(frame);
+    return { run: id, send: { data: frame.subarray(NEGO_HEAD), fin }, secrets, done };
+  }
+
+  #reject(reason: number): Step {
+    const data = encodeReject(reason, [...this.#algorithms]);
+    return { run: ++this.#lastRun, send: { data, fin: true, reject: true }, secrets: [], done: true };
+  }
+
+  #forget(id: number, run: Run): void {
+    this.#runs.delete(id);
+    if (run.ownNonce !== undefined) this.#ownNonces.delete(run.ownNonce);
+  }
+
+  /** Whether no further run may begin, after runs that nobody went on with were given up. */
+  #full(): boolean {
+    const now = this.#clock();
+    for (const [id, run] of this.#runs) {
+      if (run.deadline >= now) break; // oldest first
+      this.abandon(id);
+    }
+    return this.#runs.size >= this.#maxRuns;
+  }
+}
+
+/** A keeper believes nothing that it can check (rule R9). */
+function checkContext(context: RunContext, role: Role): void {
+  const { keyId, depth, generation, algorithm } = context;
+  const odd = keyId % 2 === 1;
+  const valid =
+    context.role === role &&
+    isByte(keyId) &&
+    keyId > 0 &&
+    isByte(depth) &&
+    isByte(algorithm) &&
+    generation === 0 && // renegotiation is not offered (spec 3.1)
+    odd === (context.initiator === 'client');
+  if (!valid) throw usageError('a run with this context cannot exist');
+}
+
+function checkedFrame({ keyId, algorithm }: RunContext, bytes: Uint8Array): NegoFrame {
+  const frame = decodeNego(bytes);
+  if (frame.keyId !== keyId || frame.algorithm !== algorithm || frame.reject || frame.retire) {
+    throw keyFailure('unexpected');
+  }
+  return frame;
+}
+
+/** The run's own list of messages says which has FIN (spec 3.2). */
+function checkFin(algorithm: Algorithm, index: number, fin: boolean): void {
+  if (algorithm.messages[index]?.fin !== fin) throw keyFailure('unexpected');
+}
+
+function isByte(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 255;
+}
