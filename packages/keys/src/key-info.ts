@@ -1,0 +1,18 @@
+import type { Level } from './keeper.ts';
+
+/** What is known about an established key. */
+export interface KeyInfo {
+  readonly keyId: number;
+  readonly generation: number;
+  /** How strongly the peer is proven: `none` until a responder has opened the envelope that proves it (spec 3.8). */
+  readonly level: Level;
+  /** What arrives under this generation may be a replay (spec 3.7). */
+  readonly early: boolean;
+  readonly algorithm: number;
+  readonly label: string;
+  /** Host that the key speaks for; empty for a connection key. */
+  readonly authority: string;
+  /** Who is proven, for people: `psk:<label>`. */
+  readonly peer: string;
+  readonly forwardSecrecy: boolean;
+}

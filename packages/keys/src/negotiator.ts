@@ -1,0 +1,264 @@
+import { KeyError, keyFailure, usageError } from './errors.ts';
+import type { EventQueue } from './event-queue.ts';
+import type { Keeper, Offer, RunContext, RunSecret, Step } from './keeper.ts';
+import { KeyIds } from './key-ids.ts';
+import type { NegoFrame } from './nego-frame.ts';
+import { checkOffer } from './offer.ts';
+import { decodeReject, encodeReject, REJECT_REASON } from './reject.ts';
+import { Run } from './run.ts';
+
+export interface NegotiateOptions {
+  readonly algorithm: number;
+  readonly label: string;
+  readonly authority: string;
+  /** Bit set of the ALG_IDs that would be accepted; by default the run's own. */
+  readonly offer?: number;
+  /** The time, if the caller knows it; otherwise the run's clock starts with the next `handleDeadline`. */
+  readonly now?: number;
+}
+
+export interface NegotiatorOptions {
+  readonly side: 'client' | 'server';
+  readonly keeper: Keeper;
+  readonly depth: number;
+  readonly maxPeerRuns: number;
+  /** Milliseconds. */
+  readonly runTimeout: number;
+  readonly events: EventQueue;
+  /** A run has made a secret. */
+  readonly install: (run: Run, secret: RunSecret) => void;
+  /** A run was rejected: what it may have made is void. */
+  readonly revoke: (keyId: number) => void;
+}
+
+/**
+ * The runs of one session: gives them IDs, brings the peer's messages to the keeper and the keeper's to the session, in turn and in time
+ * (spec 3.1 to 3.3). Knows nothing of what the messages say.
+ */
+export class Negotiator {
+  readonly #options: NegotiatorOptions;
+  readonly #ids: KeyIds;
+  /** Runs that are not over. */
+  readonly #runs = new Map<number, Run>();
+  #depth: number;
+  #now = 0;
+  #over = false;
+
+  constructor(options: NegotiatorOptions) {
+    this.#options = options;
+    this.#ids = new KeyIds(options.side);
+    this.#depth = options.depth;
+  }
+
+  /** A failure was reported, or the session closed: nothing begins or goes on any more. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** It enters every transcript, so it is settled by the first run. */
+  setDepth(depth: number): void {
+    if (depth === this.#depth) return;
+    if (this.#ids.used) this.fail(0, keyFailure('unexpected', 'the client changed its nesting depth'));
+    else this.#depth = depth;
+  }
+
+  /** Begins a run; returns its key ID. Throws KeyError (usage). */
+  negotiate({ algorithm, label, authority, offer = 1 << algorithm, now }: NegotiateOptions): number {
+    if (this.#over) throw usageError('the session is over');
+    const asked: Offer = { offer: offer >>> 0, label, authority };
+    checkOffer(asked, algorithm);
+    const keyId = this.#ids.take();
+    if (keyId === undefined) {
+      throw usageError(
+        'this session has used all its key IDs; open another session to negotiate more keys',
+        'ERR_KEYMUX_IDS_EXHAUSTED',
+      );
+    }
+    const run = this.#addRun(keyId, algorithm, 'initiator');
+    if (now !== undefined) run.deadline = now + this.#options.runTimeout;
+    this.#ask(run, () => this.#options.keeper.start(run.context, asked));
+    return keyId;
+  }
+
+  run(keyId: number): Run | undefined {
+    return this.#runs.get(keyId);
+  }
+
+  isOwn(keyId: number): boolean {
+    return this.#ids.isOwn(keyId);
+  }
+
+  /** The first frame of an ID: the peer begins a run. Throws KeyError (session). */
+  accept(frame: NegoFrame, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void {
+    const { keyId, algorithm } = frame;
+    const { keeper, maxPeerRuns, runTimeout } = this.#options;
+    if (frame.reject || frame.retire || !this.#ids.takePeers(keyId)) {
+      throw keyFailure('key-id', `key ID ${keyId}`);
+    }
+    let peerRuns = 0;
+    for (const { context } of this.#runs.values()) if (context.role === 'responder') peerRuns++;
+    if (peerRuns >= maxPeerRuns) {
+      this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
+      return;
+    }
+    const run = this.#addRun(keyId, algorithm, 'responder');
+    run.deadline = now + runTimeout;
+    run.heard(bytes, digestBefore);
+    this.#ask(run, () => keeper.accept(run.context, bytes));
+  }
+
+  /** The next message of a run. Throws KeyError (session). */
+  continue(run: Run, frame: NegoFrame, bytes: Uint8Array, digestBefore: Uint8Array): void {
+    const { handle } = run;
+    if (frame.retire || frame.algorithm !== run.context.algorithm || handle === undefined) {
+      throw keyFailure('unexpected');
+    }
+    if (frame.reject) {
+      this.#rejected(run, frame);
+      return;
+    }
+    run.heard(bytes, digestBefore);
+    this.#ask(run, () => this.#options.keeper.receive(handle, bytes));
+  }
+
+  /** Asks the session to turn a first frame down. */
+  reject({ keyId, algorithm }: NegoFrame, reason: number): void {
+    const frame = { keyId, algorithm, fin: true, reject: true, retire: false, data: encodeReject(reason) };
+    this.#options.events.push({ type: 'send', frame });
+  }
+
+  /** The run's message is on the wire: what the step made takes effect. */
+  sent(run: Run, bytes: Uint8Array, digestBefore: Uint8Array): void {
+    const { step } = run;
+    if (step === undefined) return;
+    run.step = undefined;
+    run.sent(bytes, digestBefore);
+    this.#finish(run, step);
+  }
+
+  nextDeadline(): number | undefined {
+    let next: number | undefined;
+    for (const run of this.#runs.values()) {
+      const deadline = run.deadline ?? this.#now;
+      if (next === undefined || deadline < next) next = deadline;
+    }
+    return next;
+  }
+
+  handleDeadline(now: number): void {
+    this.#now = now;
+    for (const run of this.#runs.values()) {
+      run.deadline ??= now + this.#options.runTimeout;
+      if (now >= run.deadline) {
+        this.fail(run.context.keyId, keyFailure('timeout'));
+        return;
+      }
+    }
+  }
+
+  /** The one end of everything that a peer can do wrong. */
+  fail(keyId: number, error: KeyError): void {
+    if (this.#over) return;
+    this.close();
+    this.#options.events.push({ type: 'failed', keyId, error });
+  }
+
+  close(): void {
+    this.#over = true;
+    for (const run of [...this.#runs.values()]) this.#endRun(run);
+  }
+
+  #addRun(keyId: number, algorithm: number, role: RunContext['role']): Run {
+    const { side } = this.#options;
+    const initiator = this.#ids.isOwn(keyId) ? side : side === 'client' ? 'server' : 'client';
+    const run = new Run({ role, initiator, depth: this.#depth, keyId, generation: 0, algorithm });
+    this.#runs.set(keyId, run);
+    return run;
+  }
+
+  /** A REJECT, which only a responder may send, and only instead of its first message (spec 3.3). */
+  #rejected(run: Run, frame: NegoFrame): void {
+    const { keyId, role } = run.context;
+    if (role !== 'initiator' || run.heardCount > 0) throw keyFailure('unexpected');
+    const { reason, algorithms } = decodeReject(frame.data);
+    this.#endRun(run);
+    this.#options.revoke(keyId);
+    this.#options.events.push({ type: 'rejected', keyId, reason, algorithms });
+  }
+
+  /** Puts a step into the keeper's hands. Whatever comes of it, even an exception, comes later and as an event. */
+  #ask(run: Run, question: () => Promise<Step>): void {
+    run.phase = 'keeper';
+    void (async () => question())().then(
+      (step) => this.#answered(run, step),
+      (error: unknown) => this.#refused(run, error),
+    );
+  }
+
+  #answered(run: Run, step: Step): void {
+    if (run.phase === 'over') {
+      for (const { secret } of step.secrets) secret.wipe();
+      this.#abandon(step.run);
+      return;
+    }
+    run.handle = step.run;
+    if (step.send === undefined) {
+      this.#finish(run, step);
+      this.#options.events.notify(); // the key ID is not busy any more, even if there is nothing to tell
+      return;
+    }
+    const { data, fin, reject = false } = step.send;
+    if (reject) {
+      this.#endRun(run);
+    } else {
+      run.phase = 'unsent';
+      run.step = step;
+    }
+    const { keyId, algorithm } = run.context;
+    const frame = { keyId, algorithm, fin, reject, retire: false, data };
+    this.#options.events.push({ type: 'send', frame });
+  }
+
+  #refused(run: Run, reason: unknown): void {
+    if (run.phase === 'over') return;
+    const error = asKeyError(reason);
+    const { keyId, role } = run.context;
+    if (error.scope === 'session') {
+      this.fail(keyId, error);
+    } else if (role === 'initiator' && run.handle === undefined) {
+      // What this side asked for was impossible; the peer has not heard of it.
+      this.#endRun(run);
+      this.#options.events.push({ type: 'failed', keyId, error });
+    } else {
+      this.fail(keyId, keyFailure('keeper', error.message, error));
+    }
+  }
+
+  #finish(run: Run, step: Step): void {
+    run.phase = step.done ? 'over' : 'peer';
+    if (step.done) this.#runs.delete(run.context.keyId);
+    for (const secret of step.secrets) this.#options.install(run, secret);
+  }
+
+  #endRun(run: Run): void {
+    run.phase = 'over';
+    for (const { secret } of run.step?.secrets ?? []) secret.wipe();
+    run.step = undefined;
+    if (run.handle !== undefined) this.#abandon(run.handle);
+    this.#runs.delete(run.context.keyId);
+  }
+
+  #abandon(handle: number): void {
+    try {
+      this.#options.keeper.abandon(handle);
+    } catch {
+      // A keeper that is gone has forgotten the run as well.
+    }
+  }
+}
+
+/** What a keeper rejects with, if it is not a KeyError, is its own trouble and not the peer's. */
+export function asKeyError(error: unknown): KeyError {
+  if (error instanceof KeyError) return error;
+  return keyFailure('keeper', error instanceof Error ? error.message : undefined, error);
+}

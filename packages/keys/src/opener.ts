@@ -1,0 +1,73 @@
+import { type AeadKey, openAes256Gcm, TAG_LENGTH } from './crypto.ts';
+import { EnvelopeCounter, MAX_PLAINTEXT, SEAL_LIMITS, SEALED_HEAD, type SealLimits } from './envelope.ts';
+import { keyFailure } from './errors.ts';
+import type { KeyInfo } from './key-info.ts';
+import type { DirectionKeys } from './schedule.ts';
+
+/** One generation of a key in our receiving direction. */
+export interface ReceiveKey {
+  readonly keyId: number;
+  readonly generation: number;
+  readonly info: KeyInfo;
+  /** Envelopes opened so far in this generation. */
+  readonly opened: number;
+  /**
+   * Opens the next envelope. `head` is the first 10 bytes of the SEALED frame, `body` the ciphertext and then the tag, split anywhere.
+   * Returns the plaintext in parts, after the tag is verified. Throws KeyError (session) otherwise, and then for ever.
+   */
+  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[];
+}
+
+export class Opener implements ReceiveKey {
+  info: KeyInfo;
+  readonly #counter: EnvelopeCounter;
+  readonly #onFirst: (() => void) | undefined;
+  #key: AeadKey | undefined;
+
+  /** `onFirst` is told when the first envelope has opened. */
+  constructor(
+    info: KeyInfo,
+    { key, iv, direction }: DirectionKeys,
+    onFirst?: () => void,
+    limits: SealLimits = SEAL_LIMITS,
+  ) {
+    this.info = info;
+    this.#key = key;
+    this.#counter = new EnvelopeCounter(iv, direction, limits);
+    this.#onFirst = onFirst;
+  }
+
+  get keyId(): number {
+    return this.info.keyId;
+  }
+
+  get generation(): number {
+    return this.info.generation;
+  }
+
+  get opened(): number {
+    return this.#counter.count;
+  }
+
+  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
+    const key = this.#key;
+    this.#key = undefined; // no second attempt (rule R4): a key that has failed once stays unusable
+    let length = -TAG_LENGTH;
+    for (const part of body) length += part.length;
+    if (key === undefined || head.length !== SEALED_HEAD || length <= 0 || length > MAX_PLAINTEXT) {
+      throw keyFailure('envelope', `key ${this.keyId}, generation ${this.generation}`);
+    }
+    if (!this.#counter.next(head, length)) throw keyFailure('limit', `key ${this.keyId}`);
+    const plaintext = openAes256Gcm(key, this.#counter.nonce, this.#counter.additional, body);
+    if (plaintext === undefined) {
+      throw keyFailure('envelope', `key ${this.keyId}, generation ${this.generation}`);
+    }
+    this.#key = key;
+    if (this.#counter.count === 1) this.#onFirst?.();
+    return plaintext;
+  }
+
+  close(): void {
+    this.#key = undefined;
+  }
+}

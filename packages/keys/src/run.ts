@@ -1,0 +1,85 @@
+import { equalBytes, sha256 } from './crypto.ts';
+import type { RunContext, Step } from './keeper.ts';
+import type { SessionDigests } from './schedule.ts';
+
+/**
+ * Where a run stands:
+ *
+ *     keeper ----> unsent ----> peer ----> keeper ...        (until the keeper says `done`)
+ *        |  no message to send   ^
+ *        +-----------------------+
+ */
+export type Phase =
+  /** The keeper works on a step. */
+  | 'keeper'
+  /** The step's message waits for the session to send it; its secrets take effect then. */
+  | 'unsent'
+  /** The peer is to speak. */
+  | 'peer'
+  /** Established, rejected or failed. */
+  | 'over';
+
+/** One run, as the session's side sees it: the messages themselves are the keeper's. */
+export class Run {
+  readonly context: RunContext;
+  phase: Phase = 'keeper';
+  /** The keeper's name for the run. */
+  handle: number | undefined;
+  /** The step whose message is unsent. */
+  step: Step | undefined;
+  /** When the run must be over; undefined until the time is told. */
+  deadline: number | undefined;
+  #initiatorDigest: Uint8Array | undefined;
+  #responderDigest: Uint8Array | undefined;
+  #heard = 0;
+  /** Hashes of the messages of both sides. */
+  readonly #messages: Uint8Array[] = [];
+
+  constructor(context: RunContext) {
+    this.context = context;
+  }
+
+  /** Whether the peer must not be listened to on this key ID now (spec 3.2). */
+  get busy(): boolean {
+    return this.phase === 'keeper' || this.phase === 'unsent';
+  }
+
+  /** Messages received. */
+  get heardCount(): number {
+    return this.#heard;
+  }
+
+  heard(frame: Uint8Array, digestBefore: Uint8Array): void {
+    this.#heard++;
+    this.#messages.push(sha256(frame));
+    this.#note(this.context.role === 'initiator' ? 'responder' : 'initiator', digestBefore);
+  }
+
+  sent(frame: Uint8Array, digestBefore: Uint8Array): void {
+    this.#messages.push(sha256(frame));
+    this.#note(this.context.role, digestBefore);
+  }
+
+  /** Whether exactly this frame was a message of the run, of either side. */
+  contains(frame: Uint8Array): boolean {
+    const hash = sha256(frame);
+    return this.#messages.some((earlier) => equalBytes(earlier, hash));
+  }
+
+  /** D_I and D_R (spec 3.5); D_R is zero for early data. */
+  digests(early: boolean): SessionDigests {
+    const none = new Uint8Array(DIGEST_LENGTH);
+    return {
+      initiator: this.#initiatorDigest ?? none,
+      responder: (early ? undefined : this.#responderDigest) ?? none,
+    };
+  }
+
+  /** Only what came before a side's first message counts. The digest is copied: the session's buffer may live on. */
+  #note(sender: 'initiator' | 'responder', digestBefore: Uint8Array): void {
+    if (sender === 'initiator') this.#initiatorDigest ??= Uint8Array.from(digestBefore);
+    else this.#responderDigest ??= Uint8Array.from(digestBefore);
+  }
+}
+
+const DIGEST_LENGTH = 32;

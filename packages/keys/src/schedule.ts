@@ -1,0 +1,50 @@
+import { ascii, concat } from './bytes.ts';
+import { type AeadKey, aeadKey, hkdfExpand } from './crypto.ts';
+import { Secret } from './secret.ts';
+
+/** Digests of what each side sent before its own first message of the run (spec 3.5, 3.6). */
+export interface SessionDigests {
+  /** D_I, 32 bytes. */
+  readonly initiator: Uint8Array;
+  /** D_R, 32 bytes; zero for early data, which is sealed before the responder's first message exists. */
+  readonly responder: Uint8Array;
+}
+
+/** What seals or opens one direction of one generation. */
+export interface DirectionKeys {
+  readonly key: AeadKey;
+  /** 12 bytes. */
+  readonly iv: Uint8Array;
+  /** 1 if the client seals with it, 2 if the server does. */
+  readonly direction: number;
+}
+
+/** Sealing key of one generation and sending side (spec 3.5). */
+export function directionKeys(
+  secret: Secret,
+  generation: number,
+  sender: 'client' | 'server',
+  digests: SessionDigests,
+): DirectionKeys {
+  const direction = sender === 'client' ? 1 : 2;
+  const info = concat(SEAL, Uint8Array.of(0, generation, direction), digests.initiator, digests.responder);
+  const material = secret.use((bytes) => hkdfExpand(bytes, info, KEY_LENGTH + IV_LENGTH));
+  const keys = {
+    key: aeadKey(material.subarray(0, KEY_LENGTH)),
+    iv: Uint8Array.from(material.subarray(KEY_LENGTH)),
+    direction,
+  };
+  material.fill(0);
+  return keys;
+}
+
+/** The exporter of one generation, 32 bytes (spec 3.5). */
+export function exporterSecret(secret: Secret, digests: SessionDigests): Secret {
+  const info = concat(EXPORTER, Uint8Array.of(0), digests.initiator, digests.responder);
+  return secret.use((bytes) => Secret.take(hkdfExpand(bytes, info, KEY_LENGTH)));
+}
+
+const SEAL = ascii('keymux/1 seal');
+const EXPORTER = ascii('keymux/1 exporter');
+const KEY_LENGTH = 32;
+const IV_LENGTH = 12;
