@@ -9,6 +9,7 @@ import {
   MuxSession,
   type MuxStream,
   type StreamSecurity,
+  satisfies,
   weaker,
 } from '@keymux/streams';
 import { connectCarrier, parseAddress } from './address.ts';
@@ -65,8 +66,6 @@ export interface TunnelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const STRENGTH: Record<Level, number> = { none: 0, passive: 1, authenticated: 2 };
-
 /** The client side of a session: negotiates keys, makes requests, opens tunnels and sessions inside them. */
 export class Client {
   readonly session: MuxSession;
@@ -111,7 +110,7 @@ export class Client {
       options.key === undefined
         ? security.received.level
         : weaker(security.received.level, options.key.level);
-    if (STRENGTH[reached] < STRENGTH[required]) {
+    if (!satisfies(reached, required)) {
       stream.destroy();
       throw new LevelError(options.host, required, reached);
     }

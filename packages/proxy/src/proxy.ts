@@ -10,6 +10,7 @@ import {
   type MuxStream,
   SessionServer,
   type SessionServerOptions,
+  satisfies,
 } from '@keymux/streams';
 import { parseDestination } from './authority.ts';
 import { DialError, type DialOptions, dial } from './dialer.ts';
@@ -122,7 +123,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       const request = decodeRequest(stream.headers);
       destinationText = request.path;
       if (request.method !== 'CONNECT') return refuse(request.host, 405, 'this is a CONNECT proxy');
-      if (!reaches(received.level, this.#level) || received.key?.authority) {
+      if (!satisfies(received.level, this.#level) || received.key?.authority) {
         return refuse(
           request.path,
           403,
@@ -144,9 +145,4 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       stream.destroy(error as Error);
     }
   }
-}
-
-function reaches(level: Level, required: Level): boolean {
-  const strength = { none: 0, passive: 1, authenticated: 2 };
-  return strength[level] >= strength[required];
 }

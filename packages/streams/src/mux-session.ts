@@ -14,9 +14,11 @@ import {
   UsageError,
 } from '@keymux/session';
 import { CarrierWriter } from './carrier-writer.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
 import { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
 import { MuxStream, protection } from './mux-stream.ts';
+import { PendingKeys } from './pending-keys.ts';
 
 export interface MuxSessionOptions {
   readonly role: Role;
@@ -51,12 +53,6 @@ export interface NegotiateOptions {
 
 const DEFAULT_ALGORITHMS = [1, 2];
 
-interface Waiting {
-  readonly early: boolean;
-  readonly resolve: (key: KeyInfo) => void;
-  readonly reject: (error: Error) => void;
-}
-
 interface MuxSessionEvents {
   stream: [stream: MuxStream];
   key: [key: KeyInfo];
@@ -81,10 +77,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #writer: CarrierWriter;
   readonly #now: () => number;
   readonly #streams = new Map<number, MuxStream>();
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #pending = new PendingKeys();
   readonly #established = new Map<number, KeyInfo>();
-  #timer: NodeJS.Timeout | undefined;
-  #timerAt = Number.POSITIVE_INFINITY;
+  readonly #timer: DeadlineTimer;
   #flushQueued = false;
   #peerStatus: number = GOAWAY.OK;
   #peerAlgorithms: number | undefined;
@@ -108,6 +103,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     });
     this.closed = new Promise((resolve) => this.once('close', resolve));
     if (this.#keys) this.#keys.onProgress = () => this.#step(() => this.#session.keysProgressed(this.#now()));
+    this.#timer = new DeadlineTimer(this.#now, () =>
+      this.#step(() => this.#session.handleDeadline(this.#now())),
+    );
     this.#writer = new CarrierWriter(carrier, () => this.#pump());
     carrier.on('data', (chunk: Uint8Array) => this.#receive(chunk));
     carrier.on('end', () => this.#step(() => this.#session.carrierEnded(this.#now())));
@@ -168,36 +166,16 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /**
    * Negotiates a key inside the running session. Rejects with NegotiationRejectedError, with the session's error if the negotiation failed
-   * (a failed negotiation ends the session), or with the signal's reason.
+   * (a failed negotiation ends the session), or with the signal's reason. Without a keeper, or when all key IDs are used up, with an error of scope usage.
    */
-  negotiate(options: NegotiateOptions): Promise<KeyInfo> {
-    const { signal } = options;
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason as Error);
-      if (this.#keys === undefined || this.#finished) {
-        return reject(
-          new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with'),
-        );
-      }
-      const { algorithm, label, authority = '' } = options;
-      const keyId = this.#keys.negotiate({ algorithm, label, authority });
-      const abort = (): void => {
-        this.#waiting.delete(keyId);
-        reject(signal?.reason as Error);
-      };
-      signal?.addEventListener('abort', abort, { once: true });
-      const settle =
-        <T>(done: (value: T) => void) =>
-        (value: T): void => {
-          signal?.removeEventListener('abort', abort);
-          done(value);
-        };
-      this.#waiting.set(keyId, {
-        early: options.early ?? false,
-        resolve: settle(resolve),
-        reject: settle(reject),
-      });
-    });
+  async negotiate(options: NegotiateOptions): Promise<KeyInfo> {
+    options.signal?.throwIfAborted();
+    if (this.#keys === undefined || this.#finished) {
+      throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
+    }
+    const { algorithm, label, authority = '', early = false, signal } = options;
+    const keyId = this.#keys.negotiate({ algorithm, label, authority });
+    return this.#pending.wait(keyId, early, signal);
   }
 
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
@@ -274,7 +252,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#keyEstablished(event.key, event.send);
         return;
       case 'key-rejected':
-        this.#takeWaiting(event.keyId)?.reject(new NegotiationRejectedError(event.reason, event.algorithms));
+        this.#pending.reject(event.keyId, new NegotiationRejectedError(event.reason, event.algorithms));
         return;
       case 'announced':
         this.#peerAlgorithms = event.algorithms;
@@ -325,15 +303,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#established.set(key.keyId, key);
     traceSession('key', this, key);
     this.emit('key', key);
-    const waiting = this.#waiting.get(key.keyId);
-    if (waiting === undefined || !send || (key.early && !waiting.early)) return;
-    this.#takeWaiting(key.keyId)?.resolve(key);
-  }
-
-  #takeWaiting(keyId: number): Waiting | undefined {
-    const waiting = this.#waiting.get(keyId);
-    this.#waiting.delete(keyId);
-    return waiting;
+    if (send) this.#pending.canSeal(key);
   }
 
   // What streams may do to the session. Writes of one tick are collected, so that they share envelopes.
@@ -387,26 +357,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       const error = this.#session.error;
       const silent = error === undefined || error.code === 'ERR_KEYMUX_DESTROYED';
       this.#finish(silent ? (error?.cause as Error | undefined) : this.#explain(error));
-    } else this.#setTimer();
+    } else this.#timer.set(this.#session.nextDeadline());
   }
 
   /** If the peer has said why it left, that is the better explanation. */
   #explain(error: Error): Error {
     return this.#peerStatus === GOAWAY.OK ? error : new PeerGoneError(this.#peerStatus);
-  }
-
-  #setTimer(): void {
-    const deadline = this.#session.nextDeadline();
-    if (deadline === undefined || deadline >= this.#timerAt) return;
-    clearTimeout(this.#timer);
-    this.#timerAt = deadline;
-    this.#timer = setTimeout(
-      () => {
-        this.#timerAt = Number.POSITIVE_INFINITY;
-        this.#step(() => this.#session.handleDeadline(this.#now()));
-      },
-      Math.max(0, deadline - this.#now()),
-    ).unref();
   }
 
   #carrierFailed(error: Error): void {
@@ -431,11 +387,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   #finish(error: Error | undefined): void {
     if (this.#finished) return;
     this.#finished = true;
-    clearTimeout(this.#timer);
+    this.#timer.clear();
     this.#keys?.close();
     const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
     for (const id of [...this.#streams.keys()]) this.#detach(id, reason);
-    for (const keyId of [...this.#waiting.keys()]) this.#takeWaiting(keyId)?.reject(reason);
+    this.#pending.rejectAll(reason);
     this.#writer.end();
     traceSession('close', this, error);
     this.emit('close', error);

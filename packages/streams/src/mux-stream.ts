@@ -37,6 +37,11 @@ export function weaker(a: Level, b: Level): Level {
   return STRENGTH[a] <= STRENGTH[b] ? a : b;
 }
 
+/** Whether a level satisfies a required one. */
+export function satisfies(level: Level, required: Level): boolean {
+  return STRENGTH[level] >= STRENGTH[required];
+}
+
 export function protection(key: KeyInfo | undefined): Protection {
   return key === undefined ? CLEAR_PROTECTION : { level: key.level, key };
 }

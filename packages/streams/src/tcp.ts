@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { withSignal } from './with-signal.ts';
 
 /** Where a TCP or Unix socket listens. */
 export type SocketAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -8,20 +9,13 @@ export function connectSocket(
   address: SocketAddress,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const { signal } = options;
-    if (signal?.aborted) return reject(signal.reason as Error);
+  return withSignal(options.signal, (resolve, reject) => {
     const socket = connect({ ...address, noDelay: true, allowHalfOpen: true });
-    const abort = (): void => {
-      socket.destroy();
-      reject(signal?.reason as Error);
-    };
-    signal?.addEventListener('abort', abort, { once: true });
     socket.once('error', reject);
     socket.once('connect', () => {
-      signal?.removeEventListener('abort', abort);
       socket.off('error', reject);
       resolve(socket);
     });
+    return () => socket.destroy();
   });
 }

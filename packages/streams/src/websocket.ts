@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
+import { withSignal } from './with-signal.ts';
 
 /** The WebSocket subprotocol (spec 6.2). Tokens cannot contain `/`, so it is not `spdy/3.1`. */
 export const SUBPROTOCOL = 'spdy-3.1';
@@ -16,21 +17,14 @@ export function connectWebSocket(
   url: string | URL,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const { signal } = options;
-    if (signal?.aborted) return reject(signal.reason as Error);
+  return withSignal(options.signal, (resolve, reject) => {
     const socket = new WebSocket(url, SUBPROTOCOL, { ...COMMON, handshakeTimeout: HANDSHAKE_TIMEOUT });
-    const abort = (): void => {
-      socket.terminate();
-      reject(signal?.reason as Error);
-    };
-    signal?.addEventListener('abort', abort, { once: true });
     socket.once('error', reject);
     socket.once('open', () => {
-      signal?.removeEventListener('abort', abort);
       socket.off('error', reject);
       resolve(createWebSocketStream(socket, { allowHalfOpen: false }));
     });
+    return () => socket.terminate();
   });
 }
 
