@@ -5,15 +5,18 @@ import { UsageError } from './errors.ts';
 /** What a session may be configured with. Times are milliseconds, sizes bytes. */
 export interface SessionConfig {
   /**
-   * How much a peer may send on one stream before we have consumed it; 1 to 2^31 - 1. This, times the streams, is the
-   * memory that a peer can make us hold.
+   * How much a peer may send on one stream before we have consumed it; 65,536 (what it may send before it has heard of it) to
+   * 2^31 - 1. This, times the streams, is the memory that a peer can make us hold.
    */
   readonly streamWindow: number;
   /** How much a peer may have on the way to us on all streams together; 65,536 to 2^31 - 1. */
   readonly sessionWindow: number;
   /** Streams the peer may have open at a time; more are refused. */
   readonly maxConcurrentStreams: number;
-  /** Bytes of clear DATA after which a stream direction cannot be switched to a key (spec 4.5). */
+  /**
+   * Bytes of clear DATA after which a stream direction cannot be switched to a key (spec 4.5); at least 65,536, which
+   * is what a peer can send before it has heard our limit.
+   */
   readonly switchLimit: number;
   /** ALG_IDs to announce as a bit set; 0 announces nothing (plain SPDY/3.1, unless the peer is known to speak keymux). */
   readonly algorithms: number;
@@ -52,10 +55,10 @@ export const DEFAULT_CONFIG: SessionConfig = {
 };
 
 const RANGES: readonly (readonly [keyof SessionConfig, number, number])[] = [
-  ['streamWindow', 1, 0x7fffffff],
+  ['streamWindow', 65_536, 0x7fff_ffff],
   ['sessionWindow', 65_536, 0x7fffffff],
   ['maxConcurrentStreams', 1, 0x7fffffff],
-  ['switchLimit', 0, 0xffffffff],
+  ['switchLimit', 65_536, 0xffff_ffff],
   ['algorithms', 0, 0xffffff],
   ['depth', 0, 255],
   ['keepAlive', 0, 86_400_000],

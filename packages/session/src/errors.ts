@@ -59,9 +59,28 @@ export const protocolError = (message: string): SessionError =>
 export const keyFailure = (reason: string, cause?: unknown): SessionError =>
   new SessionError('ERR_KEYMUX_KEY_FAILURE', GOAWAY.KEY_FAILURE, 'remote', reason, { cause });
 
+/** We cannot seal what belongs under this key; to send it otherwise, or not at all, would be worse than to end. */
+export const cannotSeal = (keyId: number, cause?: unknown): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_KEY_FAILURE',
+    GOAWAY.KEY_FAILURE,
+    'local',
+    `key ${keyId} cannot seal: it is not established, or used up`,
+    { cause },
+  );
+
 /** The peer overdrew a budget (spec 7.3). */
 export const overload = (message: string): SessionError =>
   new SessionError('ERR_KEYMUX_EXCESSIVE_LOAD', GOAWAY.EXCESSIVE_LOAD, 'remote', message);
+
+/** The peer has ended the session because of an error (spec 7.1); it need not be told so. */
+export const peerGone = (status: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_PEER_GONE',
+    GOAWAY.OK,
+    'remote',
+    `the peer ended the session with status ${status}`,
+  );
 
 /** The peer sent more than the session window allows. */
 export const flowControlError = (message: string): SessionError =>

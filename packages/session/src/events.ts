@@ -36,7 +36,7 @@ export type SessionEvent =
   | { readonly type: 'end'; readonly id: number }
   /** The peer's direction of the stream travels under another key from here on. */
   | { readonly type: 'switched'; readonly id: number; readonly key: KeyInfo }
-  /** All that was queued for the stream is on its way. */
+  /** All that was queued for the stream has been handed out by `output`. */
   | { readonly type: 'drain'; readonly id: number }
   /** The stream ended before its time. `origin` says who reset it. */
   | {
@@ -55,10 +55,12 @@ export type SessionEvent =
       readonly reason: number;
       readonly algorithms: readonly number[];
     }
+  /** A run that this side began could not be begun, because of our own keys; nothing was sent and the session goes on. */
+  | { readonly type: 'key-failed'; readonly keyId: number; readonly error: Error }
   /** The peer announced keymux: the ALG_IDs it knows as a bit set, and (a client) its nesting depth. */
   | { readonly type: 'announced'; readonly algorithms: number; readonly depth: number }
   | { readonly type: 'pong'; readonly id: number; readonly elapsed: number }
-  /** The peer takes no more streams; ours above `lastGoodId` were not handled and may be tried elsewhere. */
+  /** The peer takes no more streams; ours above `lastGoodId` are reset: they were not handled and may be tried elsewhere. */
   | { readonly type: 'goaway'; readonly lastGoodId: number; readonly status: number }
   /** The session is over because of an error. The remaining output (a GOAWAY) should still be sent. */
   | { readonly type: 'error'; readonly error: SessionError };

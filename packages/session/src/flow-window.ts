@@ -34,7 +34,7 @@ export class ReceiveWindow {
   /** Consumed and not yet told. */
   #untold = 0;
 
-  /** `advertised` is the most the peer may believe now, `size` what we keep it at. */
+  /** `advertised` is what the peer believes now, `size` what we keep it at. */
   constructor(advertised: number, size: number) {
     this.#left = advertised;
     this.#size = size;

@@ -1,7 +1,8 @@
 export { type Budget, type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
+export type { OpenOptions, ReplyOptions } from './commands.ts';
 export { DEFAULT_CONFIG, type Padding, type SessionConfig, sessionConfig } from './config.ts';
 export { type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
-export { type OpenOptions, Session, type SessionOptions } from './session.ts';
+export { Session, type SessionOptions } from './session.ts';
 export type { Role } from './state.ts';

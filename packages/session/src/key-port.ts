@@ -27,7 +27,7 @@ export interface SendKey {
   readonly sealed: number;
   /** Envelopes that the generation before this one sealed; undefined if this is the direction's first. */
   readonly previousSealed: number | undefined;
-  /** Seals `parts` as one plaintext; returns the ciphertext parts and the tag. */
+  /** Seals `parts` as one plaintext, without changing them; returns the ciphertext parts and the tag. */
   seal(head: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[];
 }
 
@@ -42,7 +42,7 @@ export interface ReceiveKey {
   open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[];
 }
 
-/** What the key registry reports when the session polls it. */
+/** What the key registry reports when the session polls it, in order. */
 export type KeyEvent =
   | { readonly type: 'send'; readonly frame: Omit<KeyNego, 'type'> }
   | { readonly type: 'established'; readonly key: KeyInfo; readonly send: boolean; readonly receive: boolean }
@@ -52,7 +52,15 @@ export type KeyEvent =
       readonly reason: number;
       readonly algorithms: readonly number[];
     }
-  | { readonly type: 'failed'; readonly keyId: number; readonly error: Error }
+  /**
+   * A run failed. By `error.scope` that ends the session, or, if it is `usage`, only the call: this side asked for something that
+   * its own keys do not give, and nothing was sent.
+   */
+  | {
+      readonly type: 'failed';
+      readonly keyId: number;
+      readonly error: Error & { readonly scope: 'session' | 'usage' };
+    }
   | { readonly type: 'retired'; readonly keyId: number };
 
 /**
@@ -73,9 +81,11 @@ export interface KeyPort {
   /** The peer has moved its direction to `generation`; older ones are wiped. */
   confirmGeneration(keyId: number, generation: number): void;
   info(keyId: number): KeyInfo | undefined;
-  /** The client has announced its nesting depth. */
+  /** The client has announced how many tunnels the session is inside of. Throws if that comes too late. */
   setDepth(depth: number): void;
+  /** A stream uses this key. Told once, also if both of its directions do. Stream 0 stands for our session frames. */
   bind(keyId: number, streamId: number): void;
+  /** The stream uses this key in neither direction any more. */
   unbind(keyId: number, streamId: number): void;
   nextDeadline(): number | undefined;
   handleDeadline(now: number): void;

@@ -1,10 +1,11 @@
-import type { HeaderList } from '@keymux/frames';
 import type { Accounts } from './budgets.ts';
 import type { SessionConfig } from './config.ts';
+import { CLEAR } from './control-binding.ts';
+import type { Direction } from './direction.ts';
 import type { SessionEvent } from './events.ts';
-import { ReceiveWindow, SendWindow } from './flow-window.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
-import { Direction, type Stream } from './stream.ts';
+import { leaveQueue } from './send-queue.ts';
+import { Stream, type StreamFields } from './stream.ts';
 
 export type Role = 'client' | 'server';
 
@@ -17,9 +18,11 @@ export interface SessionState {
   readonly accounts: Accounts;
   readonly streams: Map<number, Stream>;
   readonly emit: (event: SessionEvent) => void;
-  /** Initial window of new streams towards the peer, from its SETTINGS. */
+  /** Deals with what the keys report. Wherever they may have moved, before the next frame is handled or sent. */
+  readonly pollKeys: () => void;
+  /** Initial window of new streams towards the peer, from its SETTINGS, in bytes. */
   peerStreamWindow: number;
-  /** The smaller of both sides' switch limits. */
+  /** The smaller of both sides' switch limits, in bytes of clear payload (spec 4.5). */
   switchLimit: number;
   /** Streams the peer has open. */
   peerStreams: number;
@@ -28,29 +31,17 @@ export interface SessionState {
   peerMaxStreams: number;
   /** Highest ID the peer has opened. */
   lastPeerStreamId: number;
+  /** The peer takes no more streams: it said so, or the carrier has ended. */
   peerGoneAway: boolean;
   /** We have sent GOAWAY and take no more streams. */
   draining: boolean;
+  /** The last time we were told, in milliseconds. */
   now: number;
 }
 
 /** Makes the record of a new stream and enters it. */
-export function addStream(
-  state: SessionState,
-  fields: Pick<Stream, 'id' | 'ours' | 'priority' | 'payloadOutside' | 'openedUnder' | 'syn'>,
-): Stream {
-  const stream: Stream = {
-    ...fields,
-    in: new Direction(),
-    out: new Direction(),
-    sendWindow: new SendWindow(state.peerStreamWindow),
-    receiveWindow: new ReceiveWindow(state.config.streamWindow, state.config.streamWindow),
-    replied: false,
-    outbox: [],
-    started: false,
-    queued: false,
-    next: undefined,
-  };
+export function addStream(state: SessionState, fields: StreamFields): Stream {
+  const stream = new Stream(fields, state.peerStreamWindow, state.config.streamWindow);
   state.streams.set(stream.id, stream);
   if (stream.ours) state.ourStreams++;
   else state.peerStreams++;
@@ -64,9 +55,10 @@ export function bindDirection(
   direction: Direction,
   keyId: number,
 ): void {
-  if (direction.keyId > 0) state.keys?.unbind(direction.keyId, stream.id);
+  const before = direction.keyId;
   direction.keyId = keyId;
-  if (keyId > 0) state.keys?.bind(keyId, stream.id);
+  if (keyId > CLEAR) state.keys?.bind(keyId, stream.id);
+  if (before !== keyId) unbindUnused(state, stream, before);
 }
 
 /** Forgets a stream and tells the user that it is over. */
@@ -74,11 +66,14 @@ export function removeStream(state: SessionState, stream: Stream): void {
   if (!state.streams.delete(stream.id)) return;
   if (stream.ours) state.ourStreams--;
   else state.peerStreams--;
+  leaveQueue(stream);
+  stream.outbox.clear();
+  const bound = [stream.in.keyId, stream.out.keyId];
   for (const direction of [stream.in, stream.out]) {
-    if (direction.keyId > 0) state.keys?.unbind(direction.keyId, stream.id);
     direction.ended = true;
+    direction.keyId = CLEAR;
   }
-  stream.outbox.length = 0;
+  for (const keyId of bound) unbindUnused(state, stream, keyId);
   state.emit({ type: 'closed', id: stream.id });
 }
 
@@ -87,7 +82,8 @@ export function removeIfOver(state: SessionState, stream: Stream): void {
   if (stream.in.ended && stream.out.ended) removeStream(state, stream);
 }
 
-/** The first value of a header. */
-export function header(headers: HeaderList, name: string): string | undefined {
-  return headers.find(([key]) => key === name)?.[1];
+/** A key knows the streams bound to it, not their directions: it is let go when neither uses it. */
+function unbindUnused(state: SessionState, stream: Stream, keyId: number): void {
+  if (keyId <= CLEAR || stream.in.keyId === keyId || stream.out.keyId === keyId) return;
+  state.keys?.unbind(keyId, stream.id);
 }

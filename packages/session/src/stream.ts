@@ -1,5 +1,5 @@
 import { CLEAR } from './control-binding.ts';
-import { Direction } from './direction.ts';
+import { Direction, type SwitchRules, UNBOUND } from './direction.ts';
 import { Fifo } from './fifo.ts';
 import { ReceiveWindow, SendWindow } from './flow-window.ts';
 import type { QueueLink } from './send-queue.ts';
@@ -64,6 +64,8 @@ export class Stream implements QueueLink {
   readonly outbox = new Fifo<OutboxItem>();
   /** Payload bytes in the outbox. */
   queuedPayload = 0;
+  /** Key switches in the outbox. */
+  queuedSwitches = 0;
   /** The SYN_STREAM frame itself; of ours once it is sent, and only if there are keys. */
   syn: Uint8Array | undefined;
   /** SYN_REPLY was received (ours), or the command to send it was given (theirs). */
@@ -88,7 +90,7 @@ export class Stream implements QueueLink {
     this.openedUnder = fields.openedUnder;
     this.syn = fields.syn;
     this.sendWindow = new SendWindow(sendWindow);
-    this.receiveWindow = new ReceiveWindow(Math.max(receiveWindow, INITIAL_STREAM_WINDOW), receiveWindow);
+    this.receiveWindow = new ReceiveWindow(receiveWindow, receiveWindow);
   }
 
   /** The key that a frame of ours for it travels under now, CLEAR for none. */
@@ -96,14 +98,17 @@ export class Stream implements QueueLink {
     return this.out.keyId < CLEAR ? this.openedUnder : this.out.keyId;
   }
 
+  /**
+   * Whether a direction can be switched to another key, once `more` bytes of payload have gone (spec 4.5). With payload outside, only
+   * the answer can be, before its first frame: what is not hashed cannot be vouched for.
+   */
+  canSwitch(direction: Direction, rules: SwitchRules, more = 0): boolean {
+    if (!this.payloadOutside) return direction.canSwitch(rules, more);
+    return direction.keyId === UNBOUND && (direction === this.in) === this.ours;
+  }
+
   /** The SYN_STREAM that `direction` answers, if it answers one. */
   answeredBy(direction: Direction): Uint8Array | undefined {
     return (direction === this.in) === this.ours ? this.syn : undefined;
   }
 }
-
-/**
- * Bytes a sender may send on a stream before it has seen our SETTINGS (SPDY/3.1). Nothing tells when it has, so a
- * smaller window of ours is announced but not enforced below this.
- */
-export const INITIAL_STREAM_WINDOW = 65_536;

@@ -1,0 +1,211 @@
+import { type HeaderList, MAX_STREAM_ID } from '@keymux/frames';
+import { CLEAR } from './control-binding.ts';
+import { UsageError } from './errors.ts';
+import { encodeHeaders } from './header-encoding.ts';
+import type { SendKey } from './key-port.ts';
+import type { Sender } from './sender.ts';
+import { addStream, bindDirection, type SessionState } from './state.ts';
+import type { Stream } from './stream.ts';
+
+export interface OpenOptions {
+  /** The stream has no payload: our direction ends with its headers. */
+  readonly fin?: boolean;
+  /** 0 (highest) to 7; 3 by default. */
+  readonly priority?: number;
+  /** The stream that this one belongs to. */
+  readonly associatedId?: number;
+  /** The peer is not to answer. */
+  readonly unidirectional?: boolean;
+  /** The key to seal the stream with; 0, the default, sends it in the clear. */
+  readonly keyId?: number;
+  /** DATA travels outside envelopes because what runs inside protects itself (spec 4.6). */
+  readonly payloadOutside?: boolean;
+}
+
+export interface ReplyOptions {
+  /** The answer has no payload. */
+  readonly fin?: boolean;
+  /** Seals the answer with another key than the stream was opened with. */
+  readonly keyId?: number | undefined;
+}
+
+/** What the user may ask for streams. Everything is checked before anything is changed; all refusals are UsageErrors. */
+export class StreamCommands {
+  readonly #state: SessionState;
+  readonly #sender: Sender;
+  #nextId: number;
+
+  /** @param firstId the ID of the first stream we open */
+  constructor(state: SessionState, sender: Sender, firstId: number) {
+    this.#state = state;
+    this.#sender = sender;
+    this.#nextId = firstId;
+  }
+
+  /** Why no stream can be opened now. */
+  get obstacle(): UsageError | undefined {
+    const { peerGoneAway, draining, ourStreams, peerMaxStreams } = this.#state;
+    if (peerGoneAway || draining) {
+      return new UsageError(
+        'ERR_KEYMUX_GOING_AWAY',
+        'the session takes no new streams; open another session',
+      );
+    }
+    if (this.#nextId > MAX_STREAM_ID) {
+      return new UsageError('ERR_KEYMUX_IDS_USED_UP', 'all stream IDs are used up; open another session');
+    }
+    if (ourStreams < peerMaxStreams) return undefined;
+    return new UsageError(
+      'ERR_KEYMUX_TOO_MANY_STREAMS',
+      `the peer allows ${peerMaxStreams} streams at a time`,
+    );
+  }
+
+  open(headers: HeaderList, options: OpenOptions): number {
+    const { obstacle } = this;
+    if (obstacle !== undefined) throw obstacle;
+    const { keyId = CLEAR, payloadOutside = false, fin = false, unidirectional = false } = options;
+    const { priority = 3, associatedId = 0 } = options;
+    requireRange('priority', priority, 0, 7);
+    requireRange('associatedId', associatedId, 0, MAX_STREAM_ID);
+    this.#requireSender(keyId);
+    if (payloadOutside && (keyId === CLEAR || fin)) {
+      throw new UsageError('ERR_KEYMUX_NO_KEY', 'payloadOutside needs a key for the stream, and a payload');
+    }
+    const block = encodeHeaders(headers);
+
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const syn = undefined; // there is none before it is sent
+    const stream = addStream(this.#state, {
+      id,
+      ours: true,
+      priority,
+      payloadOutside,
+      openedUnder: keyId,
+      syn,
+    });
+    bindDirection(this.#state, stream, stream.out, keyId);
+    stream.in.ended = unidirectional;
+    stream.finished = fin;
+    this.#sender.open(stream, { type: 'syn-stream', block, fin, keyId, unidirectional, associatedId });
+    return id;
+  }
+
+  reply(id: number, headers: HeaderList, options: ReplyOptions): void {
+    const stream = this.#live(id);
+    const keyId = options.keyId ?? stream.openedUnder;
+    const fin = options.fin ?? false;
+    if (stream.ours || stream.replied) {
+      const fault = stream.ours ? 'is our own' : 'was answered already';
+      throw new UsageError('ERR_KEYMUX_REPLIED', `stream ${id} ${fault}`);
+    }
+    if (fin && (stream.finished || stream.outbox.length > 0 || stream.payloadOutside)) {
+      throw new UsageError(
+        'ERR_KEYMUX_FIN',
+        `the answer to stream ${id} cannot be its end: more is queued, or it ends otherwise`,
+      );
+    }
+    if (keyId === CLEAR && stream.openedUnder !== CLEAR) {
+      throw new UsageError('ERR_KEYMUX_NO_KEY', `stream ${id} came sealed; its answer cannot be clear`);
+    }
+    // The key of the request needs no check: its run is over before anything under it is heard.
+    if (keyId !== stream.openedUnder) refuseEarly(this.#requireSender(keyId));
+    const block = encodeHeaders(headers);
+
+    stream.replied = true;
+    stream.finished ||= fin;
+    this.#sender.open(stream, {
+      type: 'syn-reply',
+      block,
+      fin,
+      keyId,
+      unidirectional: false,
+      associatedId: 0,
+    });
+  }
+
+  headers(id: number, headers: HeaderList): void {
+    const stream = this.#writable(id);
+    this.#sender.enqueue(stream, { type: 'headers', block: encodeHeaders(headers) });
+  }
+
+  send(id: number, bytes: Uint8Array): void {
+    const stream = this.#writable(id);
+    if (bytes.length > 0) this.#sender.enqueue(stream, { type: 'data', rest: bytes });
+  }
+
+  end(id: number): void {
+    const stream = this.#writable(id);
+    stream.finished = true;
+    this.#sender.enqueue(stream, { type: 'end' });
+  }
+
+  switchKey(id: number, keyId: number): void {
+    const stream = this.#writable(id);
+    const key = this.#requireSender(keyId);
+    if (key === undefined || stream.payloadOutside) {
+      throw new UsageError('ERR_KEYMUX_SWITCH', `stream ${id} cannot be switched to key ${keyId}`);
+    }
+    refuseEarly(key);
+    if (stream.queuedSwitches === 0 && !stream.canSwitch(stream.out, this.#state, stream.queuedPayload)) {
+      throw new UsageError(
+        'ERR_KEYMUX_SWITCH',
+        `stream ${id} carries more than ${this.#state.switchLimit} bytes in the clear; open a new one`,
+      );
+    }
+    this.#sender.enqueue(stream, { type: 'switch', keyId });
+  }
+
+  reset(id: number, status: number): void {
+    requireRange('status', status, 1, 0xffff_ffff);
+    const stream = this.#state.streams.get(id);
+    if (stream !== undefined) this.#sender.reset(stream, status);
+  }
+
+  consume(id: number, bytes: number): void {
+    const stream = this.#state.streams.get(id);
+    if (stream === undefined || stream.in.ended) return;
+    requireRange('bytes', bytes, 0, stream.receiveWindow.held);
+    const delta = stream.receiveWindow.consume(bytes);
+    if (delta > 0) this.#sender.windowUpdate(stream, delta);
+  }
+
+  /** The stream, if our direction of it has not ended on the wire. */
+  #live(id: number): Stream {
+    const stream = this.#state.streams.get(id);
+    if (stream !== undefined && !stream.out.ended) return stream;
+    throw new UsageError('ERR_KEYMUX_STREAM_CLOSED', `stream ${id} is over, or our side of it has ended`);
+  }
+
+  /** The stream, if our direction of it has not been ended by the user either. */
+  #writable(id: number): Stream {
+    const stream = this.#live(id);
+    if (!stream.finished) return stream;
+    throw new UsageError('ERR_KEYMUX_STREAM_CLOSED', `our side of stream ${id} was ended`);
+  }
+
+  /** The key, which must be able to seal; undefined for the clear. */
+  #requireSender(keyId: number): SendKey | undefined {
+    const key = keyId === CLEAR ? undefined : this.#state.keys?.sender(keyId);
+    if (key !== undefined || keyId === CLEAR) return key;
+    throw new UsageError('ERR_KEYMUX_NO_KEY', `key ${keyId} is not established for sending`);
+  }
+}
+
+/** KEY_SWITCH never goes under an early key: what it moves would become early data that nobody has judged (spec 3.7). */
+function refuseEarly(key: SendKey | undefined): void {
+  if (!key?.info.early) return;
+  throw new UsageError(
+    'ERR_KEYMUX_SWITCH',
+    `key ${key.keyId} is early: what it seals can be a replay; wait for its next generation`,
+  );
+}
+
+function requireRange(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new UsageError(
+    'ERR_KEYMUX_ARGUMENT',
+    `${name} is ${value}; it must be a whole number from ${min} to ${max}`,
+  );
+}

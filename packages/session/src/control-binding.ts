@@ -1,0 +1,35 @@
+import type { SwitchRecord } from './switch-record.ts';
+
+/** A direction of a stream, or session frames, that travel outside envelopes. */
+export const CLEAR = 0;
+
+/** What the session frames of one side travel under, and what its next KEY_SWITCH must say (spec 4.2, 4.5). */
+export class ControlBinding {
+  /** Connection key, or CLEAR. */
+  keyId = CLEAR;
+  /** Of the envelope that the last session frame came in. */
+  #generation = 0;
+  /** Session frames so far: SETTINGS, PING, GOAWAY, WINDOW_UPDATE of stream 0, KEY_NEGO except RETIRE. */
+  #frames = 0;
+
+  /** Takes note of a session frame in an envelope of `generation`, 0 outside. */
+  note(generation: number): void {
+    this.#frames++;
+    this.#generation = generation;
+  }
+
+  /** @param digest the session digest of this side before the envelope of the KEY_SWITCH */
+  switchRecord(digest: Uint8Array): SwitchRecord {
+    return {
+      previousKeyId: this.keyId,
+      previousGeneration: this.#generation,
+      count: this.#frames,
+      digest,
+    };
+  }
+
+  moveTo(keyId: number, generation: number): void {
+    this.keyId = keyId;
+    this.#generation = generation;
+  }
+}

@@ -1,0 +1,182 @@
+import {
+  GOAWAY,
+  type Goaway,
+  type KeyNego,
+  type KeySwitch,
+  type Ping,
+  RST,
+  SETTING,
+  type Settings,
+  type WindowUpdate,
+} from '@keymux/frames';
+import { CLEAR, ControlBinding } from './control-binding.ts';
+import { flowControlError, keyFailure, overload, peerGone } from './errors.ts';
+import type { KeyInfo } from './key-port.ts';
+import type { Sender } from './sender.ts';
+import { removeStream, type SessionState } from './state.ts';
+import { sameRecord } from './switch-record.ts';
+
+/** Largest window, in bytes (spec 2.5). */
+const MAX_WINDOW = 0x7fff_ffff;
+
+/** Handles the peer's session frames, and sees that they come where they belong (spec 4.2 point 2, 4.5). */
+export class ControlReceiver {
+  readonly #state: SessionState;
+  readonly #sender: Sender;
+  readonly #binding = new ControlBinding();
+  /** PINGs of ours on their way: ID to when it was sent, in milliseconds. */
+  readonly #pings = new Map<number, number>();
+  /** The lowest that the peer has named: it may take back nothing (RFC 9113, 6.8). */
+  #lastGoodId = Number.POSITIVE_INFINITY;
+
+  constructor(state: SessionState, sender: Sender) {
+    this.#state = state;
+    this.#sender = sender;
+  }
+
+  pingSent(id: number): void {
+    this.#pings.set(id, this.#state.now);
+  }
+
+  session(frame: Settings | Ping | Goaway | WindowUpdate, key: KeyInfo | undefined): void {
+    this.#admit(key);
+    switch (frame.type) {
+      case 'settings':
+        this.#settings(frame);
+        return;
+      case 'ping':
+        this.#ping(frame.id);
+        return;
+      case 'goaway':
+        this.#goaway(frame);
+        return;
+      case 'window-update':
+        this.#windowUpdate(frame);
+    }
+  }
+
+  keyNego(frame: KeyNego, bytes: Uint8Array, digestBefore: Uint8Array, key: KeyInfo | undefined): void {
+    const { keys, accounts, now, pollKeys } = this.#state;
+    if (!frame.retire) this.#admit(key);
+    else if (key?.keyId !== frame.keyId) throw keyFailure('RETIRE outside an envelope of its key');
+    accounts.spend('negotiations', now);
+    try {
+      keys?.receive(frame, bytes, digestBefore, now);
+    } catch (error) {
+      throw keyFailure(`a message of the run of key ${frame.keyId} was refused`, error);
+    }
+    pollKeys(); // an answer goes out before whatever the next frame causes
+  }
+
+  /** KEY_SWITCH for stream 0. `digest` is that of all that came outside envelopes before its own. */
+  switchTo(frame: KeySwitch, digest: Uint8Array, key: KeyInfo | undefined): void {
+    if (key === undefined || key.authority !== '' || key.early) {
+      throw keyFailure('session frames switched to a key that is not a connection key');
+    }
+    if (key.keyId === this.#binding.keyId || !sameRecord(frame, this.#binding.switchRecord(digest))) {
+      throw keyFailure('KEY_SWITCH: session frames were lost, added or changed on the way');
+    }
+    this.#binding.moveTo(key.keyId, key.generation);
+  }
+
+  /** Session frames come under the key that the peer has moved them to, and nowhere else. */
+  #admit(key: KeyInfo | undefined): void {
+    const keyId = key?.keyId ?? CLEAR;
+    if (keyId !== this.#binding.keyId) {
+      throw keyFailure(
+        `a session frame under key ${keyId}; those of this peer travel under ${this.#binding.keyId}`,
+      );
+    }
+    this.#binding.note(key?.generation ?? 0);
+  }
+
+  #settings(frame: Settings): void {
+    const state = this.#state;
+    state.accounts.spend('settings', state.now);
+    const seen = new Set<number>();
+    for (const { id, value } of frame.entries) {
+      if (!seen.has(id)) this.#setting(id, value);
+      seen.add(id);
+    }
+  }
+
+  #setting(id: number, value: number): void {
+    const state = this.#state;
+    switch (id) {
+      case SETTING.MAX_CONCURRENT_STREAMS:
+        state.peerMaxStreams = value;
+        return;
+      case SETTING.INITIAL_WINDOW_SIZE:
+        this.#resizeWindows(value);
+        return;
+      case SETTING.KEYMUX: {
+        const depth = value >>> 24;
+        if (state.role === 'server') this.#setDepth(depth);
+        state.emit({ type: 'announced', algorithms: value & 0xff_ffff, depth });
+        return;
+      }
+      case SETTING.KEYMUX_SWITCH_LIMIT:
+        state.switchLimit = Math.min(state.config.switchLimit, value);
+    }
+  }
+
+  #setDepth(depth: number): void {
+    try {
+      this.#state.keys?.setDepth(depth);
+    } catch (error) {
+      throw keyFailure('the depth of the session was changed after a run had begun', error);
+    }
+  }
+
+  #resizeWindows(value: number): void {
+    const state = this.#state;
+    if (value > MAX_WINDOW) throw flowControlError('INITIAL_WINDOW_SIZE exceeds 2^31 - 1');
+    const delta = value - state.peerStreamWindow;
+    state.peerStreamWindow = value;
+    for (const stream of state.streams.values()) {
+      if (!stream.sendWindow.grant(delta))
+        throw flowControlError('INITIAL_WINDOW_SIZE overflows the window of a stream');
+      this.#sender.wake(stream);
+    }
+  }
+
+  #ping(id: number): void {
+    const { role, accounts, config, emit, now } = this.#state;
+    const ours = (id % 2 === 1) === (role === 'client');
+    if (!ours) {
+      accounts.spend('pings', now);
+      if (this.#sender.pendingPongs >= config.budgets.queuedAnswers)
+        throw overload('the peer sends PINGs and does not read the answers');
+      this.#sender.pong(id);
+      return;
+    }
+    const sentAt = this.#pings.get(id);
+    if (sentAt === undefined) {
+      accounts.spend('idle', now);
+      return;
+    }
+    this.#pings.delete(id);
+    emit({ type: 'pong', id, elapsed: now - sentAt });
+  }
+
+  #goaway(frame: Goaway): void {
+    const state = this.#state;
+    state.accounts.spend('idle', state.now);
+    state.peerGoneAway = true;
+    this.#lastGoodId = Math.min(this.#lastGoodId, frame.lastGoodId);
+    state.emit({ type: 'goaway', lastGoodId: this.#lastGoodId, status: frame.status });
+    if (frame.status !== GOAWAY.OK) throw peerGone(frame.status);
+    for (const stream of state.streams.values()) {
+      if (!stream.ours || stream.id <= this.#lastGoodId) continue;
+      state.emit({ type: 'reset', id: stream.id, status: RST.REFUSED_STREAM, origin: 'remote' });
+      removeStream(state, stream);
+    }
+  }
+
+  #windowUpdate(frame: WindowUpdate): void {
+    this.#state.accounts.spend('windowUpdates', this.#state.now);
+    if (!this.#sender.window.grant(frame.delta)) {
+      throw flowControlError('the session window exceeds 2^31 - 1');
+    }
+  }
+}

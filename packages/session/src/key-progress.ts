@@ -1,0 +1,70 @@
+import { CLEAR } from './control-binding.ts';
+import { keyFailure } from './errors.ts';
+import type { KeyEvent, KeyInfo, Level } from './key-port.ts';
+import type { Sender } from './sender.ts';
+import type { SessionState } from './state.ts';
+
+/** Carries out what the keys report: frames to send, keys that can be used, runs that are over. */
+export class KeyProgress {
+  readonly #state: SessionState;
+  readonly #sender: Sender;
+  /** The connection key that our session frames travel under, or will. */
+  #controlKey: KeyInfo | undefined;
+
+  constructor(state: SessionState, sender: Sender) {
+    this.#state = state;
+    this.#sender = sender;
+  }
+
+  /** Throws SessionError if a run has failed. */
+  poll(): void {
+    const { keys } = this.#state;
+    if (keys === undefined) return;
+    for (let event = keys.poll(); event !== undefined; event = keys.poll()) this.#handle(event);
+  }
+
+  #handle(event: KeyEvent): void {
+    const { emit } = this.#state;
+    switch (event.type) {
+      case 'send':
+        this.#sender.keyNego({ type: 'key-nego', ...event.frame });
+        return;
+      case 'established':
+        if (event.send) this.#useForControl(event.key);
+        emit({ type: 'key', key: event.key, send: event.send, receive: event.receive });
+        return;
+      case 'rejected':
+        emit({
+          type: 'key-rejected',
+          keyId: event.keyId,
+          reason: event.reason,
+          algorithms: event.algorithms,
+        });
+        return;
+      case 'failed':
+        if (event.error.scope !== 'usage') throw keyFailure(event.error.message, event.error);
+        emit({ type: 'key-failed', keyId: event.keyId, error: event.error });
+        return;
+      case 'retired':
+        if (event.keyId === this.#controlKey?.keyId) this.#controlKey = undefined;
+    }
+  }
+
+  /**
+   * Session frames move to a connection key as soon as there is one, and to a later one that is at least as strong, so
+   * that the earlier can be retired (spec 4.5).
+   */
+  #useForControl(key: KeyInfo): void {
+    if (key.authority !== '' || key.early || key.keyId === CLEAR) return;
+    if (this.#controlKey !== undefined && strength(key) < strength(this.#controlKey)) return;
+    this.#controlKey = key;
+    this.#sender.switchControl(key.keyId);
+  }
+}
+
+function strength(key: KeyInfo): number {
+  return LEVELS.indexOf(key.level) * 2 + (key.forwardSecrecy ? 1 : 0);
+}
+
+/** Weakest first. */
+const LEVELS: readonly Level[] = ['none', 'passive', 'authenticated'];
