@@ -43,8 +43,10 @@ export function printError(error: unknown): void {
   process.stderr.write(`${paint('red', 'keymux')}: ${lines.join('\n  because: ') || String(error)}\n`);
 }
 
-/** Colours text if standard error is a terminal and NO_COLOR is not set. */
-export function paint(style: Parameters<typeof styleText>[0], text: string): string {
-  const plain = !process.stderr.isTTY || (process.env.NO_COLOR ?? '') !== '';
+export type Style = Parameters<typeof styleText>[0];
+
+/** Colours text if it goes to a terminal and NO_COLOR is not set. */
+export function paint(style: Style, text: string, stream: { isTTY?: boolean } = process.stderr): string {
+  const plain = !stream.isTTY || (process.env.NO_COLOR ?? '') !== '';
   return plain ? text : styleText(style, text);
 }

@@ -6,7 +6,7 @@ import { createKeyFile } from '@keymux/keys';
 import { FLOWS, type Flow } from '../demo/flows.ts';
 import { type HopView, viewHop } from '../demo/hop.ts';
 import { type ClientRun, runClient, ServerProcess } from '../demo/processes.ts';
-import { drawFlow } from '../demo/screen.ts';
+import { drawFlow, drawSummary, INTRODUCTION } from '../demo/screen.ts';
 import { Wiretap } from '../demo/wiretap.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
@@ -19,8 +19,16 @@ export interface FlowResult {
   readonly checks: Readonly<Record<string, boolean>>;
   readonly hops: { readonly clientToProxy: HopView; readonly proxyToOrigin: HopView };
   /** What the ends said. */
-  readonly client: readonly string[];
-  readonly origin: readonly string[];
+  readonly client: End;
+  readonly origin: End;
+}
+
+export type EndLines = readonly string[];
+
+/** An end's part in a flow, in words. */
+export interface End {
+  readonly request: EndLines;
+  readonly answer: EndLines;
 }
 
 /** The processes and wiretaps of the demonstration, and the names that flows use for them. */
@@ -28,7 +36,9 @@ interface Stage {
   readonly origin: ServerProcess;
   readonly taps: { readonly clientToProxy: Wiretap; readonly proxyToOrigin: Wiretap };
   readonly names: Readonly<Record<string, string>>;
-  readonly canaries: readonly string[];
+  /** What the client sends, and the origin answers; wiretaps look for both. */
+  readonly password: string;
+  readonly secret: string;
 }
 
 /** `keymux demo`: plays the main flows between separate processes, and shows what each wiretap got. */
@@ -37,8 +47,7 @@ export async function demo(_argv: Record<string, unknown>, output: Output): Prom
   const cleanup: (() => unknown)[] = [];
   try {
     const stage = await setStage(cleanup);
-    if (!output.json)
-      output.result('origin, proxy and client are separate processes; a wiretap records each hop.\n');
+    if (!output.json) output.result(INTRODUCTION);
     const flows: FlowResult[] = [];
     for (const flow of FLOWS) {
       const result = await play(flow, stage);
@@ -47,7 +56,9 @@ export async function demo(_argv: Record<string, unknown>, output: Output): Prom
     }
     const ok = flows.every((flow) => flow.ok);
     const seconds = Math.round(performance.now() - started) / 1000;
-    if (output.json) output.result(JSON.stringify({ ok, seconds, flows }, undefined, 2));
+    output.result(
+      output.json ? JSON.stringify({ ok, seconds, flows }, undefined, 2) : drawSummary(flows, seconds),
+    );
     return ok ? EXIT.OK : EXIT.FAILURE;
   } finally {
     for (const step of cleanup.reverse()) await step();
@@ -59,8 +70,8 @@ async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
   cleanup.push(() => rm(directory, { recursive: true }));
   const file = (name: string): string => join(directory, name);
   for (const name of ['proxy', 'alpha', 'beta']) await createKeyFile(file(`${name}.key`));
-  const secret = `CANARY-${randomBytes(8).toString('hex')}`;
-  const password = `PASSWORD-${randomBytes(8).toString('hex')}`;
+  const secret = `CANARY-${randomBytes(2).toString('hex')}`;
+  const password = `PASSWORD-${randomBytes(2).toString('hex')}`;
   await writeFile(file('password'), password);
 
   const keys = ['--key', `alpha.test=${file('alpha.key')}`, '--key', `beta.test=${file('beta.key')}`];
@@ -82,7 +93,7 @@ async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
     beta: file('beta.key'),
     password: file('password'),
   };
-  return { origin, taps: { clientToProxy, proxyToOrigin }, names, canaries: [secret, password] };
+  return { origin, taps: { clientToProxy, proxyToOrigin }, names, password, secret };
 }
 
 async function play(flow: Flow, stage: Stage): Promise<FlowResult> {
@@ -90,9 +101,11 @@ async function play(flow: Flow, stage: Stage): Promise<FlowResult> {
   const run = await runClient(
     flow.args.map((arg) => arg.replace(/\{(\w+)\}/g, (_, name: string) => names[name] ?? '')),
   );
+  const { clientToProxy, proxyToOrigin } = stage.taps;
+  const canaries = [stage.password, stage.secret];
   const hops = {
-    clientToProxy: viewHop(stage.taps.clientToProxy.take(), stage.canaries),
-    proxyToOrigin: viewHop(stage.taps.proxyToOrigin.take(), stage.canaries),
+    clientToProxy: viewHop(clientToProxy.take(), canaries),
+    proxyToOrigin: viewHop(proxyToOrigin.take(), canaries),
   };
   const checks = {
     'the client ended well': run.exitCode === EXIT.OK,
@@ -102,31 +115,34 @@ async function play(flow: Flow, stage: Stage): Promise<FlowResult> {
       ...hops,
     }),
   };
+  const { id, title } = flow;
   const ok = Object.values(checks).every(Boolean);
+  const ends = { client: clientEnd(run, flow, stage), origin: originEnd(stage) };
+  return { id, title, ok, checks, hops, ...ends };
+}
+
+function clientEnd({ results, stderr }: ClientRun, { args }: Flow, { password }: Stage): End {
+  const sent = args.includes('--data') ? [`  sends ${password}`] : [];
+  const method = sent.length > 0 ? 'POST' : 'GET';
+  const urls = args.filter((arg) => arg.startsWith('keymux://'));
+  const answer = results.flatMap(({ status, bytes, answer }) => [`${status}, ${bytes} bytes`, level(answer)]);
   return {
-    id: flow.id,
-    title: flow.title,
-    ok,
-    checks,
-    hops,
-    client: clientLines(run),
-    origin: originLines(stage.origin),
+    request: urls.flatMap((url) => [`${method} ${url.slice('keymux://'.length)}`, ...sent]),
+    answer: results.length > 0 ? answer : stderr.trim().split('\n'),
   };
 }
 
-function clientLines(run: ClientRun): string[] {
-  if (run.results.length === 0) return run.stderr.trim().split('\n');
-  return run.results.map(
-    ({ url, status, bytes, answer }) => `${url}: ${status}, ${bytes} bytes, answer ${answer}`,
-  );
+function originEnd({ origin, secret }: Stage): End {
+  const requests = origin.take().filter(({ event }) => event === 'request');
+  return {
+    request: requests.flatMap(({ method, host, path, received }) => [
+      `${method} ${host}${path}`,
+      level(received),
+    ]),
+    answer: requests.flatMap(({ status }) => [String(status), `  sends ${secret}`]),
+  };
 }
 
-function originLines(origin: ServerProcess): string[] {
-  return origin
-    .take()
-    .filter(({ event }) => event === 'request')
-    .map(
-      ({ method, host, path, status, received, sent }) =>
-        `${method} ${host}${path}: ${status}, request ${received}, answer ${sent}`,
-    );
+function level(name: unknown): string {
+  return name === 'none' ? '  unprotected' : `  ${name}`;
 }

@@ -24,25 +24,25 @@ const POST = ['--data', '@{password}'];
 export const FLOWS: readonly Flow[] = [
   {
     id: 'S1',
-    title: 'Secured proxy and secured origin: two keys, and the proxy a dumb router',
+    title: 'Secured proxy and secured origin: a key with each, and the proxy a dumb router',
     args: ['keymux://alpha.test/account', ...VIA, ...POST, '--proxy-key', '{proxyKey}', '--key', '{alpha}'],
     expect: ({ statuses, answers, clientToProxy, proxyToOrigin }) => ({
       'the answer came': statuses.every((status) => status === 200),
       'the answer was authenticated': answers.every((level) => level === 'authenticated'),
       'one key with the proxy, another with the origin':
         ids(clientToProxy, 0) === '1' && ids(clientToProxy, 1) === '1' && ids(proxyToOrigin, 0) === '1',
-      'the CONNECT was sealed': !clientToProxy.readable.some((text) => text.startsWith('CONNECT')),
+      'the CONNECT was sealed': !clientToProxy.request.heads.some((head) => head.startsWith('CONNECT')),
       'no wiretap saw the secret': !clientToProxy.canaryVisible && !proxyToOrigin.canaryVisible,
     }),
   },
   {
     id: 'S2',
-    title: 'Clear request; the origin prompts the upgrade in mid-session and seals its answer',
+    title: 'Clear request; the origin prompts for a key in mid-session and seals its answer',
     args: ['keymux://alpha.test/login', ...VIA, '--clear', '--key', '{alpha}'],
     expect: ({ statuses, answers, clientToProxy, proxyToOrigin }) => ({
       'the answer came': statuses.every((status) => status === 200),
       'the answer was authenticated': answers.every((level) => level === 'authenticated'),
-      'the request was clear': clientToProxy.readable.some((text) => text.startsWith('GET alpha.test/login')),
+      'the request was clear': clientToProxy.request.heads.includes('GET alpha.test/login'),
       'the origin started the negotiation, with an even ID': proxyToOrigin.keys.some(
         ({ keyId, startedBy }) => keyId === 2 && startedBy === 'server',
       ),
@@ -52,18 +52,22 @@ export const FLOWS: readonly Flow[] = [
   },
   {
     id: 'S3',
-    title: 'Two hosts behind one connection, each with a key of its own',
+    title: 'Two hosts behind one connection, each with a key of its own (ALG 1; ALG 2 with the proxy)',
     args: [
       'keymux://alpha.test/account',
       'keymux://beta.test/account',
       ...VIA,
       ...POST,
       ...['--proxy-key', '{proxyKey}', '--key', 'alpha.test={alpha}', '--key', 'beta.test={beta}'],
+      ...['--algorithm', 'psk'],
     ],
     expect: ({ statuses, answers, clientToProxy, proxyToOrigin }) => ({
       'both answers came': statuses.length === 2 && statuses.every((status) => status === 200),
       'both answers were authenticated': answers.every((level) => level === 'authenticated'),
       'a key for each host': ids(proxyToOrigin, 0) === '1,3',
+      'psk with the hosts, spiped with the proxy': clientToProxy.keys.every(
+        ({ algorithm, depth }) => algorithm === (depth === 0 ? 'spiped' : 'psk'),
+      ),
       'one TCP connection': clientToProxy.connections === 1 && proxyToOrigin.connections === 1,
       'no wiretap saw the secret': !clientToProxy.canaryVisible && !proxyToOrigin.canaryVisible,
     }),

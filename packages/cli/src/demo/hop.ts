@@ -6,71 +6,96 @@ import {
   type HeaderList,
   type Item,
   type KeyNego,
+  type SealedItem,
 } from '@keymux/frames';
 import { algorithmName } from '../leg.ts';
+import { atCanary, type Excerpt, ofNoise } from './excerpt.ts';
 import type { Capture } from './wiretap.ts';
+
+type Side = 'client' | 'server';
 
 /** A key that was negotiated on a hop, as its frames show it to anybody. */
 export interface SeenKey {
   readonly keyId: number;
   readonly algorithm: string;
-  readonly startedBy: 'client' | 'server';
+  readonly startedBy: Side;
+  /** The host that the key speaks for; empty for the peer that ends the session itself. */
+  readonly authority: string;
   /** 0 for the session on the wire, 1 for one inside a tunnel. */
   readonly depth: number;
+}
+
+/** What one direction of a hop shows. */
+export interface Heard {
+  /** Heads of requests or answers that could be read. */
+  readonly heads: readonly string[];
+  /** A few of the captured bytes: around the secret if it is there, else out of the longest envelope. */
+  readonly excerpt: Excerpt | undefined;
 }
 
 /** What an eavesdropper on one hop can tell from the bytes alone. */
 export interface HopView {
   readonly connections: number;
   readonly bytes: number;
+  /** Bytes of SEALED frames; all others are clear, and of those so many are KEY_NEGO frames. */
   readonly sealedBytes: number;
   readonly clearBytes: number;
+  readonly negotiationBytes: number;
   /** Frames by type; those of a session inside a readable tunnel count as `tunnel:TYPE`. */
   readonly frames: Readonly<Record<string, number>>;
   readonly keys: readonly SeenKey[];
-  /** What could be read, in words. */
-  readonly readable: readonly string[];
-  /** Whether the secret was found in the captured bytes. */
+  readonly request: Heard;
+  readonly answer: Heard;
+  /** Whether a secret was found in the captured bytes. */
   readonly canaryVisible: boolean;
 }
 
 /** Takes the captures of a hop apart, as anybody on the path could. */
 export function viewHop(captures: readonly Capture[], canaries: readonly string[]): HopView {
   const view = new View();
-  let bytes = 0;
-  let canaryVisible = false;
-  for (const { upstream, downstream } of captures) {
-    for (const [side, chunks] of [
-      ['client', upstream],
-      ['server', downstream],
-    ] as const) {
-      const all = Buffer.concat(chunks);
-      bytes += all.length;
-      canaryVisible ||= canaries.some((canary) => all.includes(canary));
-      view.read(all, side, 0);
-    }
-  }
-  const { frames, keys, readable, sealedBytes } = view;
+  const upstream = captures.map((capture) => Buffer.concat(capture.upstream));
+  const downstream = captures.map((capture) => Buffer.concat(capture.downstream));
+  for (const bytes of upstream) view.read(bytes, 'client', 0);
+  for (const bytes of downstream) view.read(bytes, 'server', 0);
+  const all = [...upstream, ...downstream];
+  const bytes = all.reduce((sum, { length }) => sum + length, 0);
+  const { frames, keys, sealedBytes, negotiationBytes } = view;
   return {
     connections: captures.length,
     bytes,
     sealedBytes,
     clearBytes: bytes - sealedBytes,
+    negotiationBytes,
     frames: Object.fromEntries(frames),
     keys,
-    readable,
-    canaryVisible,
+    request: heard(view.client, upstream, canaries),
+    answer: heard(view.server, downstream, canaries),
+    canaryVisible: canaries.some((canary) => all.some((direction) => direction.includes(canary))),
   };
+}
+
+function heard({ heads, sealed }: Traces, captured: readonly Buffer[], canaries: readonly string[]): Heard {
+  const found = captured.map((bytes) => atCanary(bytes, canaries)).find((excerpt) => excerpt !== undefined);
+  return { heads, excerpt: found ?? (sealed && ofNoise(sealed.bytes)) };
+}
+
+/** What was noticed in one direction. */
+interface Traces {
+  readonly heads: string[];
+  /** The longest envelope of the innermost session. */
+  sealed?: { readonly depth: number; readonly bytes: Buffer };
 }
 
 class View {
   readonly frames = new Map<string, number>();
   readonly keys: SeenKey[] = [];
-  readonly readable: string[] = [];
+  readonly client: Traces = { heads: [] };
+  readonly server: Traces = { heads: [] };
   sealedBytes = 0;
+  negotiationBytes = 0;
 
   /** Reads one direction of a session. Payload of streams may be a session of its own, and is tried as one. */
-  read(bytes: Uint8Array, side: 'client' | 'server', depth: number): void {
+  read(bytes: Uint8Array, side: Side, depth: number): void {
     const decoder = new FrameDecoder({ place: 'outside', sealed: true });
     const headers = new HeaderDecompressor();
     const payloads = new Map<number, Uint8Array[]>();
@@ -80,45 +105,52 @@ class View {
       if (item.kind === 'data') {
         const known = payloads.get(item.streamId) ?? [];
         payloads.set(item.streamId, [...known, item.payload]);
-      } else if (item.kind === 'sealed') this.sealedBytes += item.head.length + item.length;
+      } else if (item.kind === 'sealed') this.#sealed(item, side, depth);
       else this.#control(item, headers, side, depth);
     }
-    for (const pieces of payloads.values()) this.#payload(Buffer.concat(pieces), side, depth);
+    for (const pieces of payloads.values()) {
+      const payload = Buffer.concat(pieces);
+      if (payload[0] === 0x80 && payload[1] === 0x03) this.read(payload, side, depth + 1);
+    }
   }
 
   #count(item: Item, depth: number): void {
     if (item.kind === 'data' && !item.first) return;
     const type = item.kind === 'control' ? item.frame.type : item.kind;
-    const name = (depth > 0 ? 'tunnel:' : '') + type.toUpperCase().replace('-', '_');
+    const name = (depth > 0 ? 'tunnel:' : '') + type.toUpperCase().replaceAll('-', '_');
     this.frames.set(name, (this.frames.get(name) ?? 0) + 1);
   }
 
-  #control(
-    { frame }: ControlItem,
-    decompressor: HeaderDecompressor,
-    side: 'client' | 'server',
-    depth: number,
-  ): void {
-    if (frame.type === 'key-nego') this.#keyNego(frame, side, depth);
-    if (!('block' in frame)) return;
-    this.readable.push(describeHeaders(decodeHeaderBlock(decompressor.decompress(frame.block))));
+  #sealed({ head, body, length }: SealedItem, side: Side, depth: number): void {
+    this.sealedBytes += head.length + length;
+    const traces = this[side];
+    const best = traces.sealed ?? { depth, bytes: Buffer.alloc(0) };
+    if (depth > best.depth || (depth === best.depth && length > best.bytes.length))
+      traces.sealed = { depth, bytes: Buffer.concat(body) };
   }
 
-  #keyNego(frame: KeyNego, startedBy: 'client' | 'server', depth: number): void {
+  #control({ frame, bytes }: ControlItem, headers: HeaderDecompressor, side: Side, depth: number): void {
+    if (frame.type === 'key-nego') {
+      this.negotiationBytes += bytes.length;
+      this.#keyNego(frame, side, depth);
+    }
+    if ('block' in frame)
+      this[side].heads.push(describeHeaders(decodeHeaderBlock(headers.decompress(frame.block))));
+  }
+
+  #keyNego(frame: KeyNego, startedBy: Side, depth: number): void {
     const ours = (frame.keyId % 2 === 1) === (startedBy === 'client');
     const { keyId } = frame;
     if (!ours || this.keys.some((key) => key.keyId === keyId && key.depth === depth)) return;
-    this.keys.push({ keyId, algorithm: algorithmName(frame.algorithm), startedBy, depth });
+    const authority = authorityOf(Buffer.from(frame.data));
+    this.keys.push({ keyId, algorithm: algorithmName(frame.algorithm), startedBy, authority, depth });
   }
+}
 
-  #payload(bytes: Buffer, side: 'client' | 'server', depth: number): void {
-    if (bytes[0] === 0x80 && bytes[1] === 0x03) {
-      this.read(bytes, side, depth + 1);
-      return;
-    }
-    const text = bytes.toString('latin1').replace(/\s+/g, ' ').trim();
-    if (text !== '') this.readable.push(text);
-  }
+/** The host that a first KEY_NEGO frame asks a key for (spec 3.4): anybody can read it. */
+function authorityOf(data: Buffer): string {
+  const at = 5 + (data[4] ?? 0);
+  return data.toString('latin1', at + 1, at + 1 + (data[at] ?? 0));
 }
 
 function describeHeaders(headers: HeaderList): string {

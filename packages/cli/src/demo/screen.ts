@@ -1,68 +1,130 @@
-import type { FlowResult } from '../commands/demo.ts';
-import { paint } from '../output.ts';
-import type { HopView } from './hop.ts';
+import type { EndLines, FlowResult } from '../commands/demo.ts';
+import type { Heard, HopView, SeenKey } from './hop.ts';
+import { drawTable, type Line, type Row, shade } from './table.ts';
 
-const COLUMN = 27;
-const GAP = '  ';
+export const INTRODUCTION = `Client, proxy and origin are separate processes. A wiretap on each wire records every byte:
 
-/** Shows a flow as four columns: what was said at the ends, and what each wiretap got. */
+    client  ---- wire 1 ----  proxy  ---- wire 2 ----  origin
+
+The client sends a password, the origin a secret. Below each wire stands what its wiretap got.
+`;
+
+/** Shows a flow as four columns: what was said at the ends, and what each wiretap got of it. */
 export function drawFlow(result: FlowResult): string {
-  const columns = [
-    ['CLIENT', ...result.client],
-    ['WIRE client-proxy', ...wire(result.hops.clientToProxy)],
-    ['WIRE proxy-origin', ...wire(result.hops.proxyToOrigin)],
-    ['ORIGIN', ...result.origin],
-  ].map((lines) => lines.flatMap(wrap));
-  const height = Math.max(...columns.map((lines) => lines.length));
-  const rows = Array.from({ length: height }, (_, row) =>
-    columns
-      .map((lines) => (lines[row] ?? '').padEnd(COLUMN))
-      .join(GAP)
-      .trimEnd(),
-  );
-  const [heading = '', ...body] = rows;
-  const verdict = result.ok
-    ? paint('green', 'as promised')
-    : paint(
-        'red',
-        `NOT as promised: ${Object.entries(result.checks)
-          .filter(([, ok]) => !ok)
-          .map(([check]) => check)
-          .join('; ')}`,
-      );
+  const { clientToProxy, proxyToOrigin } = result.hops;
+  const rows: Row[] = [
+    heading(['CLIENT', 'WIRE 1', 'WIRE 2', 'ORIGIN']),
+    row(
+      'request',
+      result.client.request,
+      clientToProxy.request,
+      proxyToOrigin.request,
+      result.origin.request,
+    ),
+    row('answer', result.client.answer, clientToProxy.answer, proxyToOrigin.answer, result.origin.answer),
+    wires('keys', (hop) => (hop.keys.length === 0 ? [{ text: 'none' }] : hop.keys.map(describeKey))),
+    wires('bytes', describeBytes),
+    wires('secrets', (hop) => [verdict(hop)]),
+  ];
+  function wires(label: string, show: (hop: HopView) => Line[]): Row {
+    return { label, cells: [[], show(clientToProxy), show(proxyToOrigin), []] };
+  }
   return [
-    paint('bold', `${result.id}  ${result.title}`),
+    shade('bold', `${result.id}  ${result.title}`),
     '',
-    paint('dim', heading),
-    ...body,
+    drawTable(rows, 4),
     '',
-    `    ${verdict}`,
+    ...(result.ok ? conclude(result) : failures(result)).map((line) => `   => ${line}`),
     '',
   ].join('\n');
 }
 
-function wire(hop: HopView): string[] {
-  const keys = hop.keys.map(
-    ({ keyId, algorithm, startedBy, depth }) =>
-      `key ${keyId}${depth > 0 ? ' in the tunnel' : ''}: ${algorithm}, by ${startedBy === 'client' ? 'client' : 'origin'}`,
-  );
+/** One line a flow, and whether all came as promised. */
+export function drawSummary(flows: readonly FlowResult[], seconds: number): string {
+  const rows = flows.map(({ id, ok, hops: { clientToProxy, proxyToOrigin } }) => ({
+    label: id,
+    cells: [
+      [verdict(clientToProxy)],
+      [verdict(proxyToOrigin)],
+      [{ text: algorithms(clientToProxy) }],
+      [ok ? good('as promised') : bad('NOT AS PROMISED')],
+    ],
+  }));
+  const kept = flows.filter(({ ok }) => ok).length;
   return [
-    `${hop.sealedBytes} bytes sealed, ${hop.clearBytes} clear`,
-    ...keys,
-    ...hop.readable.map((text) => `reads: ${text.length > 70 ? `${text.slice(0, 70)}...` : text}`),
-    hop.canaryVisible ? 'THE SECRET IS VISIBLE' : 'secret not visible',
+    drawTable([heading(['WIRE 1', 'WIRE 2', 'ALGORITHMS', '']), ...rows], 4),
+    '',
+    'Whatever is sealed, a wiretap gets who talks to whom, when, how much, and the host that a key is for.',
+    `${kept} of ${flows.length} flows as promised, in ${seconds.toFixed(1)} seconds.`,
+  ].join('\n');
+}
+
+function heading(titles: readonly string[]): Row {
+  return { label: '', cells: titles.map((text) => [{ text, style: 'bold' }]) };
+}
+
+function row(label: string, client: EndLines, wire1: Heard, wire2: Heard, origin: EndLines): Row {
+  return { label, cells: [plain(client), describeHeard(wire1), describeHeard(wire2), plain(origin)] };
+}
+
+function plain(lines: EndLines): Line[] {
+  return lines.map((text) => ({ text }));
+}
+
+function describeHeard({ heads, excerpt }: Heard): Line[] {
+  const readable = heads.map((head) => bad(`reads ${head}`));
+  if (excerpt === undefined) return readable;
+  const { text, secret } = excerpt;
+  return [...readable, secret ? { text, mark: secret } : { text, style: 'dim', raw: true }];
+}
+
+function describeKey({ keyId, algorithm, startedBy, authority, depth }: SeenKey): Line {
+  const whose = authority === '' ? 'proxy' : authority;
+  const inside = depth > 0 ? ', in tunnel' : '';
+  const byOrigin = startedBy === 'server' ? ', by origin' : '';
+  return { text: `${keyId} ${algorithm}, ${whose}${inside}${byOrigin}` };
+}
+
+function describeBytes({ sealedBytes, negotiationBytes, clearBytes }: HopView): Line[] {
+  const rest = clearBytes - negotiationBytes;
+  return [
+    { text: `${sealedBytes} sealed` },
+    { text: `${negotiationBytes} to negotiate keys` },
+    { text: `${rest} other clear` },
   ];
 }
 
-function wrap(text: string): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ').flatMap((long) => long.match(new RegExp(`.{1,${COLUMN}}`, 'g')) ?? [])) {
-    if (line !== '' && line.length + 1 + word.length > COLUMN) {
-      lines.push(line);
-      line = '';
-    }
-    line = line === '' ? word : `${line} ${word}`;
-  }
-  return line === '' ? lines : [...lines, line];
+function verdict({ canaryVisible }: HopView): Line {
+  return canaryVisible ? bad('SECRETS FOUND') : good('not found');
+}
+
+/** Who can read what, as the captures prove it: the proxy passes on what wire 2 shows, so it has nothing more. */
+function conclude({ hops: { clientToProxy, proxyToOrigin } }: FlowResult): string[] {
+  if (clientToProxy.canaryVisible || proxyToOrigin.canaryVisible)
+    return [shade('red', 'Everybody on the way can read everything: both wires and the proxy.')];
+  const requests = proxyToOrigin.request.heads;
+  const what = requests.length > 0 ? 'the answer' : 'request and answer';
+  const hosts = proxyToOrigin.keys.map(({ authority }) => authority);
+  const each = hosts.length > 1 ? `, under a key for each host (${hosts.join(', ')})` : '';
+  return [
+    ...requests.map((request) => shade('red', `Both wires and the proxy can read the request: ${request}`)),
+    shade('green', `Only client and origin can read ${what}${each}.`),
+  ];
+}
+
+function failures({ checks }: FlowResult): string[] {
+  const failed = Object.entries(checks).filter(([, passed]) => !passed);
+  return failed.map(([check]) => shade('red', `NOT AS PROMISED: ${check}`));
+}
+
+function algorithms({ keys }: HopView): string {
+  return [...new Set(keys.map(({ algorithm }) => algorithm))].join(', ') || 'none';
+}
+
+function good(text: string): Line {
+  return { text, style: 'green' };
+}
+
+function bad(text: string): Line {
+  return { text, style: 'red' };
 }
