@@ -355,13 +355,13 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#handleEvents();
     if (this.#session.over) {
       const error = this.#session.error;
-      const silent = error === undefined || error.code === 'ERR_KEYMUX_DESTROYED';
-      this.#finish(silent ? (error?.cause as Error | undefined) : this.#explain(error));
+      const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
+      this.#finish(ours ? (error.cause as Error | undefined) : this.#explain(error));
     } else this.#timer.set(this.#session.nextDeadline());
   }
 
   /** If the peer has said why it left, that is the better explanation. */
-  #explain(error: Error): Error {
+  #explain(error: Error | undefined): Error | undefined {
     return this.#peerStatus === GOAWAY.OK ? error : new PeerGoneError(this.#peerStatus);
   }
 
@@ -380,8 +380,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#step(() => this.#session.carrierEnded(this.#now()));
     if (this.#finished) return;
     this.#pump();
-    if (!this.#finished)
-      this.#finish(this.#peerStatus === GOAWAY.OK ? undefined : new PeerGoneError(this.#peerStatus));
+    if (!this.#finished) this.#finish(this.#explain(undefined));
   }
 
   #finish(error: Error | undefined): void {
