@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { KeymuxProcess, keymux } from './processes.ts';
+import { createKeyFile } from '@keymux/keys';
+import { KeymuxProcess } from './processes.ts';
 import type { Scope } from './scope.ts';
 
 /** A `keymux proxy` and a `keymux connect` that share a key, each a process of its own. */
@@ -36,8 +37,7 @@ export async function startTunnel(
 /** A new key file in a directory of its own. */
 export async function makeKey(scope: Scope, name = 'test.key'): Promise<string> {
   const path = (await scope.directory())(name);
-  const { code, stderr } = await keymux(['keygen', path]);
-  if (code !== 0) throw new Error(stderr);
+  await createKeyFile(path);
   return path;
 }
 
