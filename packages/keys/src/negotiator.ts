@@ -63,9 +63,9 @@ export class Negotiator {
   }
 
   /** Begins a run; returns its key ID. Throws KeyError (usage). */
-  negotiate({ algorithm, label, authority, offer = 1 << algorithm, now }: NegotiateOptions): number {
+  negotiate({ algorithm, label, authority, offer = 2 ** algorithm, now }: NegotiateOptions): number {
     if (this.#over) throw usageError('the session is over');
-    const asked: Offer = { offer: offer >>> 0, label, authority };
+    const asked: Offer = { offer, label, authority };
     checkOffer(asked, algorithm);
     const keyId = this.#ids.take();
     if (keyId === undefined) {

@@ -177,7 +177,7 @@ export class KeyRegistry {
   /** Retires the key for sending. Throws KeyError (usage) while a stream is bound to it, or if it cannot seal. */
   retire(keyId: number): void {
     const key = this.#keys.get(keyId);
-    if (key?.sender === undefined || this.#negotiator.run(keyId) !== undefined) {
+    if (key?.sender === undefined || this.#negotiator.over || this.#negotiator.run(keyId) !== undefined) {
       throw usageError(`key ${keyId} is not established for sending`);
     }
     if (key.streams.size > 0) throw usageError(`${key.streams.size} streams still need key ${keyId}`);
