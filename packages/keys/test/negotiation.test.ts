@@ -1,0 +1,176 @@
+import { describe, expect, it } from 'vitest';
+import { ALGORITHM, KeyError } from '../src/index.ts';
+import { infoOf, LABEL, link, passEnvelope, type Side } from './link.ts';
+
+const FIRST_ID = { client: 1, server: 2 } as const;
+
+for (const initiator of ['client', 'server'] as const) {
+  describe(`psk, begun by the ${initiator}`, () => {
+    it('seals early data at once, and everything once the responder has spoken', async () => {
+      const { sides, keyId, wire } = begin(initiator, ALGORITHM.PSK);
+      await sides.initiator.settle();
+      expect(sides.initiator.registry.sender(keyId)).toMatchObject({
+        generation: 0,
+        previousSealed: undefined,
+      });
+      expect(infoOf(sides.initiator, keyId)).toMatchObject({
+        early: true,
+        forwardSecrecy: false,
+        peer: `psk:${LABEL}`,
+      });
+      const early = sealOne(sides.initiator, keyId, 'early');
+      const earlySender = sides.initiator.registry.sender(keyId);
+
+      await wire.run();
+      expect(wire.frames).toHaveLength(2);
+      expect(sides.responder.registry.receiver(keyId, 0)?.info.early).toBe(true);
+      expect(early.openAt(sides.responder)).toBe('early');
+
+      expect(() => earlySender?.seal(new Uint8Array(10), [Uint8Array.of(1)])).toThrow(KeyError);
+      const sender = sides.initiator.registry.sender(keyId);
+      expect(sender).toMatchObject({ generation: 1, previousSealed: 1, sealed: 0 });
+      expect(sides.responder.registry.sender(keyId)).toMatchObject({
+        generation: 1,
+        previousSealed: undefined,
+      });
+      expect(passEnvelope(sides.initiator, sides.responder, keyId, 'there')).toBe('there');
+      sides.responder.registry.confirmGeneration(keyId, 1);
+      expect(sides.responder.registry.receiver(keyId, 0)).toBeUndefined();
+      expect(passEnvelope(sides.responder, sides.initiator, keyId, 'and back')).toBe('and back');
+      for (const side of [sides.initiator, sides.responder]) {
+        expect(infoOf(side, keyId)).toMatchObject({ early: false, level: 'authenticated', generation: 1 });
+        expect(side.registry.connectionKey()).toBe(keyId);
+      }
+    });
+
+    it('reports each generation and direction as it becomes usable', async () => {
+      const { sides, wire } = begin(initiator, ALGORITHM.PSK);
+      await wire.run();
+      expect(reported(sides.initiator)).toEqual([
+        { generation: 0, level: 'authenticated', early: true, send: true, receive: false },
+        { generation: 1, level: 'authenticated', early: false, send: true, receive: true },
+      ]);
+      expect(reported(sides.responder)).toEqual([
+        { generation: 0, level: 'authenticated', early: true, send: false, receive: true },
+        { generation: 1, level: 'authenticated', early: false, send: true, receive: true },
+      ]);
+    });
+  });
+
+  describe(`spiped, begun by the ${initiator}`, () => {
+    it('makes a key that the responder uses only after the first envelope has proven the initiator', async () => {
+      const { sides, keyId, wire } = begin(initiator, ALGORITHM.SPIPED);
+      await wire.run();
+      expect(wire.frames).toHaveLength(4);
+      expect(sides.responder.registry.sender(keyId)).toBeUndefined();
+      expect(sides.responder.registry.connectionKey()).toBeUndefined();
+      expect(infoOf(sides.responder, keyId).level).toBe('none');
+
+      expect(passEnvelope(sides.initiator, sides.responder, keyId, 'hello')).toBe('hello');
+      expect(infoOf(sides.responder, keyId).level).toBe('authenticated');
+      expect(sides.responder.registry.receiver(keyId, 0)?.info.level).toBe('authenticated');
+      expect(sides.responder.registry.connectionKey()).toBe(keyId);
+      expect(passEnvelope(sides.responder, sides.initiator, keyId, 'hello too')).toBe('hello too');
+      expect(reported(sides.initiator)).toEqual([
+        { generation: 0, level: 'authenticated', early: false, send: true, receive: true },
+      ]);
+      expect(reported(sides.responder)).toEqual([
+        { generation: 0, level: 'none', early: false, send: false, receive: true },
+        { generation: 0, level: 'authenticated', early: false, send: true, receive: true },
+      ]);
+    });
+  });
+}
+
+describe('a key', () => {
+  for (const algorithm of Object.values(ALGORITHM)) {
+    it(`of algorithm ${algorithm} opens nothing if the sides have not seen the same clear frames`, async () => {
+      const { sides, keyId, wire } = begin('client', algorithm);
+      sides.responder.receivedDigest.update('a frame that the initiator has not sent');
+      await wire.run();
+      const envelope = sealOne(sides.initiator, keyId, 'x');
+      expect(() => envelope.openAt(sides.responder)).toThrow(
+        expect.objectContaining({ code: 'ERR_KEYMUX_KEY_FAILURE', scope: 'session' }),
+      );
+    });
+
+    it(`of algorithm ${algorithm} exports the same secret on both sides, and another in another run`, async () => {
+      const exported: string[] = [];
+      for (let run = 0; run < 2; run++) {
+        const { sides, keyId, wire } = begin('client', algorithm);
+        if (run === 1) wire.client.sentDigest.update('x');
+        if (run === 1) wire.server.receivedDigest.update('x');
+        await wire.run();
+        for (const side of [sides.initiator, sides.responder]) {
+          exported.push(
+            side.registry.exporter(keyId)?.use((bytes) => Buffer.from(bytes).toString('hex')) ?? '',
+          );
+        }
+      }
+      expect(exported[0]).toHaveLength(64);
+      expect(exported[1]).toBe(exported[0]);
+      expect(exported[2]).not.toBe(exported[0]);
+    });
+  }
+
+  it('for a host is no connection key', async () => {
+    const { sides, wire } = begin('client', ALGORITHM.PSK, 'a.example');
+    await wire.run();
+    expect(sides.initiator.established).toHaveLength(1);
+    expect(infoOf(sides.responder, 1).authority).toBe('a.example');
+    expect(sides.initiator.registry.connectionKey()).toBeUndefined();
+  });
+
+  it('with forward secrecy is preferred as connection key, whichever came first', async () => {
+    const wire = link();
+    wire.client.registry.negotiate({ algorithm: ALGORITHM.SPIPED, label: LABEL, authority: '' });
+    await wire.run();
+    wire.client.registry.negotiate({ algorithm: ALGORITHM.PSK, label: LABEL, authority: '' });
+    await wire.run();
+    expect(wire.client.established).toHaveLength(2);
+    expect(wire.client.registry.connectionKey()).toBe(1);
+  });
+
+  it('depends on the nesting depth', async () => {
+    const wire = link();
+    wire.server.registry.setDepth(1);
+    wire.client.registry.negotiate({ algorithm: ALGORITHM.PSK, label: LABEL, authority: '' });
+    await wire.run();
+    expect(wire.server.failure?.reason).toBe('wrong-key');
+  });
+});
+
+function begin(initiator: 'client' | 'server', algorithm: number, authority = '') {
+  const wire = link();
+  const other = initiator === 'client' ? 'server' : 'client';
+  const sides = { initiator: wire[initiator], responder: wire[other] };
+  const keyId = sides.initiator.registry.negotiate({ algorithm, label: LABEL, authority });
+  expect(keyId).toBe(FIRST_ID[initiator]);
+  return { wire, sides, keyId };
+}
+
+function reported(side: Side) {
+  return side.events
+    .filter((event) => event.type === 'established')
+    .map(({ key: { generation, level, early }, send, receive }) => ({
+      generation,
+      level,
+      early,
+      send,
+      receive,
+    }));
+}
+
+function sealOne(from: Side, keyId: number, text: string) {
+  const key = from.registry.sender(keyId);
+  if (key === undefined) throw new KeyError('ERR_KEYMUX_KEY_USAGE', 'no sender');
+  const head = new Uint8Array(10).fill(key.generation);
+  const body = key.seal(head, [Buffer.from(text)]);
+  return {
+    openAt: (to: Side): string => {
+      const receiver = to.registry.receiver(keyId, key.generation);
+      if (receiver === undefined) throw new Error('no receiver');
+      return Buffer.concat(receiver.open(head, body)).toString();
+    },
+  };
+}

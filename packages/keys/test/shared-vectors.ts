@@ -1,0 +1,22 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const FOLDER =
+  process.env.KEYMUX_VECTORS ?? fileURLToPath(new URL('../../../../shared/vectors', import.meta.url));
+
+/**
+ * Third-party test vectors, which are not part of this repository: from the folder that KEYMUX_VECTORS names, or from
+ * `../shared/vectors` beside the repository. Undefined where they are absent; the tests that need them are then skipped.
+ */
+export function sharedVectors<T>(name: string): T | undefined {
+  const path = `${FOLDER}/${name}`;
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as T) : undefined;
+}
+
+export function unhex(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'hex'));
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

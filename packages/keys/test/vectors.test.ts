@@ -1,0 +1,265 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { keyVectors } from '../../../test/support/make-key-vectors.ts';
+import { aeadKey } from '../src/crypto.ts';
+import {
+  type KeyInfo,
+  Keyring,
+  LocalKeeper,
+  PreSharedKey,
+  type RunContext,
+  type Step,
+} from '../src/index.ts';
+import { encodeNego } from '../src/nego-frame.ts';
+import { Opener } from '../src/opener.ts';
+import { directionKeys, exporterSecret } from '../src/schedule.ts';
+import { Sealer } from '../src/sealer.ts';
+import { extendTranscript, startTranscript } from '../src/transcript.ts';
+import { Side } from './link.ts';
+import { hex, unhex } from './shared-vectors.ts';
+
+const FOLDER = fileURLToPath(new URL('../../../spec/vectors', import.meta.url));
+
+interface DirectionVector {
+  readonly key: string;
+  readonly iv: string;
+}
+interface RunVector {
+  readonly name: string;
+  readonly algorithm: number;
+  readonly initiator: 'client' | 'server';
+  readonly depth: number;
+  readonly keyId: number;
+  readonly label: string;
+  readonly authority: string;
+  readonly offer: number;
+  readonly clock: number;
+  readonly random: { readonly initiator: string[]; readonly responder: string[] };
+  readonly frames: string[];
+  readonly transcripts: string[];
+  readonly digests: { readonly initiator: string; readonly responder: string };
+  readonly secrets: {
+    readonly generation: number;
+    readonly early: boolean;
+    readonly S: string;
+    readonly client?: DirectionVector;
+    readonly server?: DirectionVector;
+    readonly exporter?: string;
+    readonly firstEnvelope: { readonly plaintext: string; readonly frame: string };
+  }[];
+}
+interface RefusalVector {
+  readonly run: string;
+  readonly to: 'initiator' | 'responder';
+  readonly message: number;
+  readonly why: string;
+  readonly frame: string;
+  readonly repeat?: true;
+  readonly clock?: number;
+  readonly expect: 'failure' | 'reject';
+  readonly reason?: number;
+}
+interface NegotiationVectors {
+  readonly keyFile: string;
+  readonly label: string;
+  readonly authorities: string[];
+  readonly runs: RunVector[];
+  readonly refusals: RefusalVector[];
+}
+interface SealingVectors extends DirectionVector {
+  readonly direction: number;
+  readonly keyId: number;
+  readonly generation: number;
+  readonly envelopes: { readonly head: string; readonly plaintext: string; readonly body: string }[];
+  readonly refusals: {
+    readonly opened: number;
+    readonly why: string;
+    readonly head: string;
+    readonly body: string;
+  }[];
+}
+
+const made = keyVectors();
+if (process.env.KEYMUX_WRITE_VECTORS) {
+  for (const [name, content] of Object.entries(made)) {
+    writeFileSync(`${FOLDER}/${name}`, `${JSON.stringify(content, null, 1)}\n`);
+  }
+}
+
+describe('the vector files', () => {
+  it.each(Object.keys(made))('%s is what the reference makes', (name) => {
+    expect(load(name)).toEqual(JSON.parse(JSON.stringify(made[name])));
+  });
+});
+
+for (const name of ['negotiation-psk.json', 'negotiation-spiped.json']) {
+  const vectors = load<NegotiationVectors>(name);
+
+  describe(name, () => {
+    it('has more refusals than successes', () => {
+      expect(vectors.refusals.length).toBeGreaterThan(10 * vectors.runs.length);
+      expect(new PreSharedKey(unhex(vectors.keyFile)).label).toBe(vectors.label);
+    });
+
+    it.each(vectors.runs)('run by the $initiator', async (run) => {
+      const initiator = keeperFor(vectors, run, 'initiator');
+      const responder = keeperFor(vectors, run, 'responder');
+      const { label, authority, offer } = run;
+      const frames = run.frames.map(unhex);
+      const steps: Step[] = [await initiator.start(contextOf(run, 'initiator'), { label, authority, offer })];
+      for (let index = 0; index < frames.length; index++) {
+        const from = index % 2 === 0 ? initiator : responder;
+        const to = from === initiator ? responder : initiator;
+        const mine = steps[index] as Step;
+        expect(encodeStep(run, mine), `F_${index + 1}`).toBe(run.frames[index]);
+        const frame = frames[index] as Uint8Array;
+        const earlier = steps[index - 1];
+        steps.push(
+          index === 0
+            ? await to.accept(contextOf(run, 'responder'), frame)
+            : await to.receive(earlier?.run ?? 0, frame),
+        );
+      }
+      let transcript = startTranscript(contextOf(run, 'initiator'));
+      expect(hex(transcript)).toBe(run.transcripts[0]);
+      for (const [index, frame] of frames.entries()) {
+        transcript = extendTranscript(transcript, frame);
+        expect(hex(transcript)).toBe(run.transcripts[index + 1]);
+      }
+      for (const side of [0, 1]) {
+        const made = steps.filter((_, index) => index % 2 === side).flatMap((step) => step.secrets);
+        expect(made.map(({ generation }) => generation)).toEqual(
+          run.secrets.map(({ generation }) => generation),
+        );
+        for (const [index, secret] of made.entries()) {
+          const vector = run.secrets[index] as RunVector['secrets'][0];
+          expect(secret.secret.use(hex)).toBe(vector.S);
+          expect(secret.early).toBe(vector.early);
+          const digests = {
+            initiator: unhex(run.digests.initiator),
+            responder: vector.early ? new Uint8Array(32) : unhex(run.digests.responder),
+          };
+          for (const sender of ['client', 'server'] as const) {
+            const { key, iv } = directionKeys(secret.secret, vector.generation, sender, digests);
+            const shown = { key: key.export().toString('hex'), iv: hex(iv) };
+            if (vector[sender]) expect(shown).toEqual(vector[sender]);
+            if (sender !== run.initiator) continue;
+            const keys = { key, iv, direction: sender === 'client' ? 1 : 2 };
+            const frame = unhex(vector.firstEnvelope.frame);
+            const opened = new Opener(INFO, keys).open(frame.subarray(0, 10), [frame.subarray(10)]);
+            expect(hex(Buffer.concat(opened))).toBe(vector.firstEnvelope.plaintext);
+          }
+          if (vector.exporter) expect(exporterSecret(secret.secret, digests).use(hex)).toBe(vector.exporter);
+        }
+      }
+    });
+
+    it.each(vectors.refusals)('message $message to the $to: $why', async (vector) => {
+      const run = vectors.runs.find((candidate) => candidate.name === vector.run) as RunVector;
+      const side = new Side(
+        (vector.to === 'initiator') === (run.initiator === 'client') ? 'client' : 'server',
+        keeperFor(vectors, { ...run, clock: vector.clock ?? run.clock }, vector.to),
+        { depth: run.depth },
+      );
+      if (vector.to === 'initiator') {
+        const { algorithm, label, authority, offer } = run;
+        expect(side.registry.negotiate({ algorithm, label, authority, offer })).toBe(run.keyId);
+      }
+      const before = run.frames
+        .slice(0, vector.repeat ? undefined : vector.message - 1)
+        .filter((_, index) => (index % 2 === 0) === (vector.to === 'responder'))
+        .map(unhex);
+      await side.play(before);
+      expect(side.failure).toBeUndefined();
+      const established = side.established.length;
+      await side.play([unhex(vector.frame)]);
+      expect(side.established).toHaveLength(established);
+      expect(established).toBe(vector.repeat ? 1 : 0);
+      if (vector.expect === 'failure') {
+        expect(side.failure).toMatchObject({ code: 'ERR_KEYMUX_KEY_FAILURE', scope: 'session' });
+      } else {
+        expect(side.failure).toBeUndefined();
+        expect(side.outbox.at(-1)?.subarray(4, 5)).toEqual(Uint8Array.of(3));
+        expect(side.outbox.at(-1)?.[12]).toBe(vector.reason);
+      }
+    });
+  });
+}
+
+describe('sealing.json', () => {
+  const vectors = load<SealingVectors>('sealing.json');
+  const keys = () => ({
+    key: aeadKey(unhex(vectors.key)),
+    iv: unhex(vectors.iv),
+    direction: vectors.direction,
+  });
+
+  it('seals and opens every envelope', () => {
+    const [sealer, opener] = [new Sealer(INFO, keys()), new Opener(INFO, keys())];
+    for (const { head, plaintext, body } of vectors.envelopes) {
+      expect(hex(Buffer.concat(sealer.seal(unhex(head), [unhex(plaintext)])))).toBe(body);
+      expect(hex(Buffer.concat(opener.open(unhex(head), [unhex(body)])))).toBe(plaintext);
+    }
+    expect(vectors.refusals.length).toBeGreaterThan(3 * vectors.envelopes.length);
+  });
+
+  it.each(vectors.refusals)('$why', ({ opened, head, body }) => {
+    const opener = new Opener(INFO, keys());
+    for (const envelope of vectors.envelopes.slice(0, opened))
+      opener.open(unhex(envelope.head), [unhex(envelope.body)]);
+    const failure = expect.objectContaining({ code: 'ERR_KEYMUX_KEY_FAILURE' });
+    expect(() => opener.open(unhex(head), [unhex(body)])).toThrow(failure);
+    const next = vectors.envelopes[opened];
+    expect(() => opener.open(unhex(next?.head ?? ''), [unhex(next?.body ?? '')])).toThrow(failure);
+  });
+});
+
+const INFO: KeyInfo = {
+  keyId: 1,
+  generation: 0,
+  level: 'authenticated',
+  early: false,
+  algorithm: 1,
+  label: 'x',
+  authority: '',
+  peer: 'psk:x',
+  forwardSecrecy: false,
+};
+
+function load<T>(name: string): T {
+  return JSON.parse(readFileSync(`${FOLDER}/${name}`, 'utf8')) as T;
+}
+
+function keeperFor(
+  vectors: NegotiationVectors,
+  run: RunVector,
+  role: 'initiator' | 'responder',
+): LocalKeeper {
+  const keyring = new Keyring();
+  keyring.add(new PreSharedKey(unhex(vectors.keyFile)), { authorities: vectors.authorities });
+  const values = run.random[role].map(unhex);
+  return new LocalKeeper({
+    keyring,
+    clock: () => run.clock,
+    random: () => values.shift() ?? new Uint8Array(32),
+  });
+}
+
+function contextOf({ initiator, depth, keyId, algorithm }: RunVector, role: RunContext['role']): RunContext {
+  return { role, initiator, depth, keyId, generation: 0, algorithm };
+}
+
+function encodeStep({ keyId, algorithm }: RunVector, { send }: Step): string {
+  if (send === undefined) return '';
+  return hex(
+    encodeNego({
+      keyId,
+      algorithm,
+      fin: send.fin,
+      reject: send.reject ?? false,
+      retire: false,
+      data: send.data,
+    }),
+  );
+}
