@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { HeaderList } from '@keymux/frames';
 import type { Keeper } from '@keymux/keys';
-import type { KeyInfo, Level, SessionConfig } from '@keymux/session';
+import { type KeyInfo, type Level, type SessionConfig, UsageError } from '@keymux/session';
 import {
   decodeResponse,
   encodeRequest,
@@ -13,12 +13,14 @@ import {
   weaker,
 } from '@keymux/streams';
 import { connectCarrier, parseAddress } from './address.ts';
-import { LevelError, RefusedError } from './errors.ts';
+import { HostKeyError, LevelError, RefusedError } from './errors.ts';
 
 export interface ClientOptions {
   /** Who holds the long-term keys; without one everything travels in the clear. */
   readonly keeper?: Keeper | undefined;
   readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
+  /** Refuse to send a request without a key: promised where nobody seals the carrier. */
+  readonly sealedOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -92,6 +94,7 @@ export class Client {
   /** Sends a request and waits for the head of the answer. Rejects with LevelError, RefusedError (421) or the stream's error. */
   async request(options: RequestOptions): Promise<Response> {
     const { method = 'GET', host, path, scheme = 'http', headers = [], body, key, signal } = options;
+    this.#requireKey(key);
     const stream = this.session.openStream(encodeRequest({ method, path, host, scheme, headers }), {
       key,
       fin: body === undefined,
@@ -101,18 +104,32 @@ export class Client {
     return this.#answer(stream, options);
   }
 
+  #requireKey(key: KeyInfo | undefined): void {
+    if (key !== undefined || !this.#options.sealedOnly) return;
+    throw new UsageError(
+      'ERR_KEYMUX_SEALED_ONLY',
+      'this session was promised to send nothing in the clear: give a key',
+    );
+  }
+
   async #answer(stream: MuxStream, options: RequestOptions): Promise<Response> {
     await replied(stream, options.signal);
     const { status, reason, headers } = decodeResponse(stream.replyHeaders ?? []);
     const { security } = stream;
     const required = options.level ?? options.key?.level ?? 'none';
-    const reached =
-      options.key === undefined
-        ? security.received.level
-        : weaker(security.received.level, options.key.level);
+    const { level, key: answerKey } = security.received;
+    const reached = options.key === undefined ? level : weaker(level, options.key.level);
     if (!satisfies(reached, required)) {
       stream.destroy();
       throw new LevelError(options.host, required, reached);
+    }
+    if (
+      answerKey !== undefined &&
+      answerKey.keyId !== options.key?.keyId &&
+      answerKey.authority !== hostname(options.host)
+    ) {
+      stream.destroy();
+      throw new HostKeyError(options.host);
     }
     return { status, reason, headers, body: stream, security };
   }
@@ -120,6 +137,7 @@ export class Client {
   /** Opens a tunnel through the proxy at the other end. Rejects with RefusedError if it is refused, or the stream's error. */
   async tunnel(host: string, port: number, options: TunnelOptions = {}): Promise<MuxStream> {
     const { key, selfProtected = false, signal } = options;
+    this.#requireKey(key);
     const destination = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     const headers: HeaderList = [
       [':method', 'CONNECT'],
@@ -142,7 +160,7 @@ export class Client {
 
   /**
    * Opens a session of its own inside a tunnel, end to end with what listens at `host:port`; the proxy can read nothing
-   * that is sealed in it. `selfProtected` promises that every stream of it will be sealed, and saves the second encryption.
+   * that is sealed in it. `selfProtected` saves the second encryption; the session then refuses to send anything in the clear.
    */
   async through(
     host: string,
@@ -151,7 +169,7 @@ export class Client {
     options: ClientOptions = {},
   ): Promise<Client> {
     const carrier = await this.tunnel(host, port, tunnel);
-    const merged = { ...this.#options, ...options };
+    const merged = { ...this.#options, sealedOnly: tunnel.selfProtected ?? false, ...options };
     return new Client(carrier, { ...merged, config: { ...merged.config, depth: this.#depth + 1 } });
   }
 
@@ -163,6 +181,11 @@ export class Client {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** The name alone, as keys speak for it. */
+function hostname(host: string): string {
+  return host.toLowerCase().replace(/:[0-9]+$/, '');
 }
 
 /** Waits for the reply of a stream; rejects with the stream's error if it ends without one. */

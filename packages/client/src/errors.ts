@@ -10,6 +10,16 @@ export class LevelError extends Error {
   }
 }
 
+/** The answer is sealed with a key that does not speak for the host that was asked. It was thrown away. */
+export class HostKeyError extends Error {
+  override readonly name = 'HostKeyError';
+  readonly code = 'ERR_KEYMUX_HOST_KEY';
+
+  constructor(host: string) {
+    super(`the answer is sealed with a key that does not speak for ${host}; it was not used`);
+  }
+}
+
 /** A CONNECT was refused, or a request was answered by nothing. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';

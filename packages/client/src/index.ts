@@ -7,5 +7,5 @@ export {
   type Response,
   type TunnelOptions,
 } from './client.ts';
-export { LevelError, RefusedError } from './errors.ts';
+export { HostKeyError, LevelError, RefusedError } from './errors.ts';
 export { type BackoffOptions, Reconnector } from './reconnect.ts';

@@ -4,21 +4,24 @@ import { connectSocket } from '@keymux/streams';
 import type { Destination } from './authority.ts';
 import type { DestinationPolicy } from './policy.ts';
 
+const CODES = {
+  400: 'ERR_KEYMUX_MALFORMED',
+  403: 'ERR_KEYMUX_FORBIDDEN',
+  405: 'ERR_KEYMUX_FORBIDDEN',
+  502: 'ERR_KEYMUX_UNREACHABLE',
+  504: 'ERR_KEYMUX_TIMEOUT',
+} as const;
+
 /** Why a CONNECT was not carried out, with the HTTP status that says so (spec 5.1). */
 export class DialError extends Error {
   override readonly name = 'DialError';
-  readonly code: 'ERR_KEYMUX_FORBIDDEN' | 'ERR_KEYMUX_UNREACHABLE' | 'ERR_KEYMUX_TIMEOUT';
-  readonly status: 403 | 502 | 504;
+  readonly code: (typeof CODES)[keyof typeof CODES];
+  readonly status: keyof typeof CODES;
 
-  constructor(status: 403 | 502 | 504, message: string, options?: ErrorOptions) {
+  constructor(status: keyof typeof CODES, message: string, options?: ErrorOptions) {
     super(message, options);
     this.status = status;
-    this.code =
-      status === 403
-        ? 'ERR_KEYMUX_FORBIDDEN'
-        : status === 502
-          ? 'ERR_KEYMUX_UNREACHABLE'
-          : 'ERR_KEYMUX_TIMEOUT';
+    this.code = CODES[status];
   }
 }
 

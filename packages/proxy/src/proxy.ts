@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
-import type { ListenOptions } from 'node:net';
+import { STATUS_CODES } from 'node:http';
+import type { ListenOptions, Socket } from 'node:net';
 import type { Keeper } from '@keymux/keys';
 import type { Level } from '@keymux/session';
 import {
@@ -8,6 +9,7 @@ import {
   MessageError,
   type MuxSession,
   type MuxStream,
+  type RequestHead,
   SessionServer,
   type SessionServerOptions,
   satisfies,
@@ -47,14 +49,6 @@ interface ProxyEvents {
   connect: [report: ConnectReport];
   close: [];
 }
-
-const REASONS = new Map([
-  [400, 'Bad Request'],
-  [403, 'Forbidden'],
-  [405, 'Method Not Allowed'],
-  [502, 'Bad Gateway'],
-  [504, 'Gateway Timeout'],
-]);
 
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
@@ -97,52 +91,57 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   }
 
   async #serve(stream: MuxStream, peer: string): Promise<void> {
-    const { received } = stream.security;
-    const report = (destination: string, status: number, reason?: string): void => {
-      const { payloadOutside } = stream;
-      const identity = received.key?.peer;
-      this.emit('connect', {
-        peer,
-        destination,
-        status,
-        ...(reason === undefined ? {} : { reason }),
-        level: received.level,
-        identity,
-        payloadOutside,
-      });
-    };
-    const refuse = (destination: string, status: number, reason: string): void => {
-      report(destination, status, reason);
-      if (stream.destroyed) return;
-      stream.respond(encodeResponse(status, REASONS.get(status) ?? '', [['keymux-reason', reason]]));
-      stream.end();
-      stream.resume();
-    };
-    let destinationText = '';
+    let destination = '';
     try {
       const request = decodeRequest(stream.headers);
-      destinationText = request.path;
-      if (request.method !== 'CONNECT') return refuse(request.host, 405, 'this is a CONNECT proxy');
-      if (!satisfies(received.level, this.#level) || received.key?.authority) {
-        return refuse(
-          request.path,
-          403,
-          `CONNECT must be sealed with a key of this proxy (level ${this.#level})`,
-        );
+      destination = request.method === 'CONNECT' ? request.path : request.host;
+      const socket = await this.#connect(request, stream);
+      if (stream.destroyed) {
+        socket.destroy();
+        return;
       }
-      const destination = parseDestination(request.path);
-      if (destination === undefined) return refuse(request.path, 400, 'the destination must be host:port');
-      const gone = new AbortController();
-      stream.once('close', () => gone.abort());
-      const socket = await dial(destination, { ...this.#dialing, signal: gone.signal });
-      if (stream.destroyed) return void socket.destroy();
-      report(request.path, 200);
+      this.#report(stream, peer, destination, 200);
       stream.respond(encodeResponse(200, 'Connection Established'));
       await joinStreams(stream, socket);
     } catch (error) {
-      if (error instanceof MessageError) return refuse(destinationText, 400, error.message);
-      if (error instanceof DialError) return refuse(destinationText, error.status, error.message);
-      stream.destroy(error as Error);
+      const status =
+        error instanceof MessageError ? 400 : error instanceof DialError ? error.status : undefined;
+      if (status === undefined) {
+        stream.destroy(error as Error);
+        return;
+      }
+      const { message } = error as Error;
+      this.#report(stream, peer, destination, status, message);
+      stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', [['keymux-reason', message]]));
+      stream.end();
+      stream.resume();
     }
+  }
+
+  /** Connects to where a CONNECT wants to go. Throws DialError if it may not, or cannot be reached. */
+  async #connect(request: RequestHead, stream: MuxStream): Promise<Socket> {
+    const { received } = stream.security;
+    if (request.method !== 'CONNECT') throw new DialError(405, 'this is a CONNECT proxy');
+    if (!satisfies(received.level, this.#level) || received.key?.authority) {
+      throw new DialError(403, `CONNECT must be sealed with a key of this proxy (level ${this.#level})`);
+    }
+    const destination = parseDestination(request.path);
+    if (destination === undefined) throw new DialError(400, 'the destination must be host:port');
+    const gone = new AbortController();
+    stream.once('close', () => gone.abort());
+    return dial(destination, { ...this.#dialing, signal: gone.signal });
+  }
+
+  #report(stream: MuxStream, peer: string, destination: string, status: number, reason?: string): void {
+    const { received } = stream.security;
+    this.emit('connect', {
+      peer,
+      destination,
+      status,
+      ...(reason === undefined ? {} : { reason }),
+      level: received.level,
+      identity: received.key?.peer,
+      payloadOutside: stream.payloadOutside,
+    });
   }
 }

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /**
@@ -19,8 +20,14 @@ function outlived(stream: Duplex, other: Duplex): Promise<void> {
     });
     stream.once('close', () => {
       const proper = stream.readableEnded && stream.writableFinished && failure === undefined;
-      if (!proper) other.destroy(failure ?? new Error('the other side of the tunnel closed early'));
+      if (!proper) cut(other, failure ?? new Error('the other side of the tunnel closed early'));
       resolve();
     });
   });
+}
+
+/** Ends a stream so that its peer sees an error, never a normal end: what came may be only a part. */
+function cut(stream: Duplex, error: Error): void {
+  if (stream instanceof Socket) stream.resetAndDestroy();
+  else stream.destroy(error);
 }

@@ -16,7 +16,8 @@ export {
   type NegotiateOptions,
   type OpenStreamOptions,
 } from './mux-session.ts';
-export { MuxStream, type Protection, type StreamSecurity, satisfies, weaker } from './mux-stream.ts';
+export { MuxStream } from './mux-stream.ts';
 export { SessionServer, type SessionServerOptions } from './session-server.ts';
+export { type Protection, type StreamSecurity, satisfies, weaker } from './stream-security.ts';
 export { connectSocket, type SocketAddress } from './tcp.ts';
 export { connectWebSocket, SUBPROTOCOL } from './websocket.ts';

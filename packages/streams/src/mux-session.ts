@@ -17,7 +17,7 @@ import { CarrierWriter } from './carrier-writer.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
 import { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
-import { MuxStream, protection } from './mux-stream.ts';
+import { MuxStream } from './mux-stream.ts';
 import { PendingKeys } from './pending-keys.ts';
 
 export interface MuxSessionOptions {
@@ -144,15 +144,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       keyId: key?.keyId ?? 0,
       ...(priority === undefined ? {} : { priority }),
     });
-    const sent = protection(key);
-    const stream = this.#adopt({
-      id,
-      ours: true,
-      headers,
-      payloadOutside,
-      sent,
-      received: protection(undefined),
-    });
+    const stream = this.#adopt({ id, ours: true, headers, payloadOutside, key });
     if (fin) stream.endWithHead();
     const { signal } = options;
     if (signal) {
@@ -174,6 +166,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
     }
     const { algorithm, label, authority = '', early = false, signal } = options;
+    if (this.role === 'server' && ((this.#peerAlgorithms ?? 0) & (1 << algorithm)) === 0) {
+      throw new UsageError(
+        'ERR_KEYMUX_NOT_ANNOUNCED',
+        `the client has not announced ALG_ID ${algorithm} (spec 2.6)`,
+      );
+    }
     const keyId = this.#keys.negotiate({ algorithm, label, authority });
     return this.#pending.wait(keyId, early, signal);
   }
@@ -210,8 +208,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#finished) return;
     action();
     this.#handleEvents();
-    if (this.#session.wantsInput && this.carrier.isPaused()) this.carrier.resume();
+    this.#resumeReading();
     this.#queueFlush();
+  }
+
+  #resumeReading(): void {
+    if (this.#session.wantsInput && this.carrier.isPaused()) this.carrier.resume();
   }
 
   #handleEvents(): void {
@@ -254,6 +256,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       case 'key-rejected':
         this.#pending.reject(event.keyId, new NegotiationRejectedError(event.reason, event.algorithms));
         return;
+      case 'key-failed':
+        this.#pending.reject(event.keyId, event.error);
+        return;
       case 'announced':
         this.#peerAlgorithms = event.algorithms;
         this.emit('announced', event.algorithms, event.depth);
@@ -269,15 +274,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #incoming(event: SessionEvent & { type: 'stream' }): void {
-    const { id, headers, payloadOutside, key } = event;
-    const stream = this.#adopt({
-      id,
-      ours: false,
-      headers,
-      payloadOutside,
-      sent: protection(undefined),
-      received: protection(key),
-    });
+    const { id, headers, payloadOutside, unidirectional, key } = event;
+    const stream = this.#adopt({ id, ours: false, headers, payloadOutside, unidirectional, key });
     if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);
   }
 
@@ -346,13 +344,14 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #pump(): void {
     if (this.#finished) return;
-    while (this.#writer.ready) {
+    while (this.#writer.ready && !this.#finished) {
       const output = this.#session.output();
       if (output === undefined) break;
       this.#writer.write(output);
       this.#handleEvents();
     }
     this.#handleEvents();
+    this.#resumeReading();
     if (this.#session.over) {
       const error = this.#session.error;
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';

@@ -1,23 +1,8 @@
 import { Duplex } from 'node:stream';
 import { type HeaderList, RST } from '@keymux/frames';
-import type { KeyInfo, Level } from '@keymux/session';
+import type { KeyInfo } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
-
-/** How one direction of a stream is protected. */
-export interface Protection {
-  readonly level: Level;
-  /** The key it is sealed under; undefined in the clear. */
-  readonly key: KeyInfo | undefined;
-}
-
-/** The protection of a stream; its level is the weaker of its two directions (spec 3.9). */
-export interface StreamSecurity {
-  readonly level: Level;
-  readonly sent: Protection;
-  readonly received: Protection;
-  /** What was received may be a replay (spec 3.7). */
-  readonly early: boolean;
-}
+import { DirectionSecurity, type StreamSecurity, weaker } from './stream-security.ts';
 
 /** What a stream needs from the session that carries it. */
 export interface StreamHost {
@@ -29,31 +14,16 @@ export interface StreamHost {
   switchKey(id: number, keyId: number): void;
 }
 
-export const CLEAR_PROTECTION: Protection = { level: 'none', key: undefined };
-const STRENGTH: Record<Level, number> = { none: 0, passive: 1, authenticated: 2 };
-
-/** The weaker of two levels. */
-export function weaker(a: Level, b: Level): Level {
-  return STRENGTH[a] <= STRENGTH[b] ? a : b;
-}
-
-/** Whether a level satisfies a required one. */
-export function satisfies(level: Level, required: Level): boolean {
-  return STRENGTH[level] >= STRENGTH[required];
-}
-
-export function protection(key: KeyInfo | undefined): Protection {
-  return key === undefined ? CLEAR_PROTECTION : { level: key.level, key };
-}
-
 export interface MuxStreamOptions {
   readonly id: number;
   readonly ours: boolean;
   /** The headers it was opened with. */
   readonly headers: HeaderList;
   readonly payloadOutside: boolean;
-  readonly sent: Protection;
-  readonly received: Protection;
+  /** The key of the SYN_STREAM. */
+  readonly key: KeyInfo | undefined;
+  /** The peer wants no answer. */
+  readonly unidirectional?: boolean;
 }
 
 /**
@@ -71,8 +41,8 @@ export class MuxStream extends Duplex {
   readonly ours: boolean;
   readonly payloadOutside: boolean;
   #host: StreamHost | undefined;
-  #sent: Protection;
-  #received: Protection;
+  readonly #sent = new DirectionSecurity();
+  readonly #received = new DirectionSecurity();
   #replied = false;
   /** FIN went with the SYN_STREAM or the SYN_REPLY. */
   #endSent = false;
@@ -89,8 +59,10 @@ export class MuxStream extends Duplex {
     this.ours = options.ours;
     this.headers = options.headers;
     this.payloadOutside = options.payloadOutside;
-    this.#sent = options.sent;
-    this.#received = options.received;
+    const opener = options.ours ? this.#sent : this.#received;
+    opener.switchTo(options.key);
+    opener.note();
+    if (options.unidirectional) this.endWithHead();
     // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
     this.on('error', () => undefined);
   }
@@ -101,8 +73,11 @@ export class MuxStream extends Duplex {
   }
 
   get security(): StreamSecurity {
-    const [sent, received] = [this.#sent, this.#received];
-    return { level: weaker(sent.level, received.level), sent, received, early: received.key?.early ?? false };
+    const [sent, received] = [this.#sent.weakest, this.#received.weakest];
+    const heads = weaker(sent.level, received.level);
+    const payload = this.payloadOutside ? 'none' : heads;
+    const early = received.key?.early ?? false;
+    return { level: weaker(heads, payload), sent, received, receiving: this.#received.now, payload, early };
   }
 
   /** Whether `respond` was called. */
@@ -112,24 +87,34 @@ export class MuxStream extends Duplex {
 
   /**
    * Answers a stream of the peer; must come before the first write. `key` seals the answer under another key than the request came under.
-   * Throws UsageError if the stream is over, was answered already, or the key is not established.
+   * Throws UsageError if the stream was answered already, or the key is not established. If the peer has reset the stream meanwhile, or wants
+   * no answer, nothing is sent and the stream is destroyed.
    */
   respond(headers: HeaderList, options: { fin?: boolean; key?: KeyInfo | undefined } = {}): void {
-    const keyId = options.key?.keyId;
-    this.#host?.reply(this.id, headers, { fin: options.fin ?? false, keyId });
+    const { fin = false, key } = options;
+    if (!this.#attempt((host) => host.reply(this.id, headers, { fin, keyId: key?.keyId }))) return;
     this.#replied = true;
-    this.#sent = options.key
-      ? protection(options.key)
-      : this.#received.key
-        ? this.#received
-        : CLEAR_PROTECTION;
-    if (options.fin) this.endWithHead();
+    this.#sent.switchTo(key ?? this.#received.now.key);
+    this.#sent.note();
+    if (fin) this.endWithHead();
   }
 
-  /** Seals what is written from here on with `key` (spec 4.5). */
+  /** Seals what is written from here on with `key` (spec 4.5). Throws UsageError if it cannot be done any more. */
   switchKey(key: KeyInfo): void {
-    this.#host?.switchKey(this.id, key.keyId);
-    this.#sent = protection(key);
+    if (this.#attempt((host) => host.switchKey(this.id, key.keyId))) this.#sent.switchTo(key);
+  }
+
+  /** Does something to the session's stream; if that is over, which the peer can cause at any time, this stream ends too. */
+  #attempt(action: (host: StreamHost) => void): boolean {
+    try {
+      if (this.#host === undefined) return false;
+      action(this.#host);
+      return true;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ERR_KEYMUX_STREAM_CLOSED') throw error;
+      this.destroy(error as Error);
+      return false;
+    }
   }
 
   /** Ends the stream in both directions at once, telling the peer why. */
@@ -147,27 +132,29 @@ export class MuxStream extends Duplex {
 
   /** @internal */
   receiveReply(headers: HeaderList, key: KeyInfo | undefined): void {
-    this.#received = protection(key);
+    this.#received.switchTo(key);
+    this.#received.note();
     this.#replyHeaders = headers;
     this.emit('reply', headers);
   }
 
   /** @internal */
   receiveHeaders(headers: HeaderList): void {
+    this.#received.note();
     this.emit('headers', headers);
   }
 
   /** @internal */
   receiveSwitch(key: KeyInfo): void {
-    // Before the first frame of a reply nothing has been received, so nothing weaker counts.
-    this.#received = protection(key);
+    this.#received.switchTo(key);
     this.emit('switched', key);
   }
 
   /** @internal */
   receiveData(payload: Uint8Array): void {
     this.#idleTimer?.refresh();
-    if (this.destroyed || this.push(payload)) this.#host?.consume(this.id, payload.length);
+    this.#received.note();
+    if (this.destroyed || this.push(compact(payload))) this.#host?.consume(this.id, payload.length);
     else this.#unread += payload.length;
   }
 
@@ -224,8 +211,7 @@ export class MuxStream extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     const host = this.#host;
     this.#host = undefined;
-    const status = error instanceof StreamResetError ? error.status : error ? RST.INTERNAL_ERROR : RST.CANCEL;
-    host?.reset(this.id, status);
+    host?.reset(this.id, statusFor(error));
     clearTimeout(this.#idleTimer);
     done(error);
   }
@@ -238,6 +224,7 @@ export class MuxStream extends Duplex {
       return;
     }
     this.#onDrain = done;
+    this.#sent.note();
     this.#idleTimer?.refresh();
     try {
       for (const chunk of chunks) host.send(this.id, chunk);
@@ -272,4 +259,16 @@ export class MuxStream extends Duplex {
     if (listener) this.once('timeout', listener);
     return this;
   }
+}
+
+/** What the peer is told about the reason. Aborting is not a failure. */
+function statusFor(error: Error | null): number {
+  if (error instanceof StreamResetError) return error.status;
+  const cancelled = error === null || error.name === 'AbortError' || error.name === 'TimeoutError';
+  return cancelled ? RST.CANCEL : RST.INTERNAL_ERROR;
+}
+
+/** A small piece must not keep the whole chunk alive that it came in, should nobody read it for long. */
+function compact(payload: Uint8Array): Uint8Array {
+  return payload.length * 4 < payload.buffer.byteLength ? payload.slice() : payload;
 }

@@ -10,8 +10,8 @@ export interface SessionServerOptions extends Omit<MuxSessionOptions, 'role'> {
   readonly origins?: readonly string[];
   /** Connections at a time; more are closed at once. */
   readonly maxConnections?: number;
-  /** How long a connection may take to send its first byte, in milliseconds. */
-  readonly firstByteTimeout?: number;
+  /** How long a connection may take to send its first byte, or its whole WebSocket handshake, in milliseconds. */
+  readonly greetingTimeout?: number;
 }
 
 interface SessionServerEvents {
@@ -23,8 +23,8 @@ interface SessionServerEvents {
 }
 
 const BACKLOG = 4096;
-const DEFAULTS = { maxConnections: 10_000, firstByteTimeout: 10_000 };
-/** HTTP requests begin with a capital letter; SPDY frames with 0x80 (control) or less than 0x80 and then a stream ID, whose first byte is 0 here. */
+const DEFAULTS = { maxConnections: 10_000, greetingTimeout: 10_000 };
+/** HTTP requests begin with a capital letter, sessions with a control frame, whose first byte is 0x80. */
 const isHttp = (firstByte: number): boolean => firstByte >= 0x41 && firstByte <= 0x5a;
 
 /** Accepts sessions on a TCP or Unix socket. The same port takes plain carriers and WebSockets, told apart by the first byte. */
@@ -33,6 +33,8 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   readonly #server: Server;
   readonly #http: HttpServer;
   readonly #sessions = new Set<MuxSession>();
+  /** Connections that have not become sessions yet, with their deadlines. */
+  readonly #greeting = new Map<Socket, NodeJS.Timeout>();
 
   constructor(options: SessionServerOptions = {}) {
     super();
@@ -42,11 +44,14 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
       response.end('This port speaks SPDY/3.1, plainly or over a WebSocket with subprotocol spdy-3.1.\n');
     });
     acceptWebSockets(this.#http, { origins: options.origins ?? [] }, (carrier, request) => {
+      this.#greeted(request.socket);
       this.#start(carrier, describe(request.socket));
     });
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
     this.#server.maxConnections = this.#options.maxConnections ?? DEFAULTS.maxConnections;
-    this.#server.on('error', (error) => this.emit('error', error));
+    this.#server.on('error', (error) => {
+      if (this.listenerCount('error') > 0) this.emit('error', error);
+    });
     this.#server.on('listening', () => this.emit('listening'));
     this.#server.on('close', () => this.emit('close'));
   }
@@ -71,6 +76,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : undefined;
+    for (const socket of this.#greeting.keys()) socket.destroy();
     await Promise.all([...this.#sessions].map((session) => session.close()));
     await closed;
   }
@@ -79,20 +85,31 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     await this.close();
   }
 
+  /** Waits for the first byte, which tells what the connection speaks. A slow start is cut off, however it is spread over bytes. */
   #greet(socket: Socket): void {
     const peer = describe(socket);
-    const slow = setTimeout(() => socket.destroy(), this.#options.firstByteTimeout);
-    const forget = (): void => clearTimeout(slow);
-    socket.on('error', forget);
-    socket.once('close', forget);
+    this.#greeting.set(
+      socket,
+      setTimeout(() => socket.destroy(), this.#options.greetingTimeout),
+    );
+    socket.on('error', () => undefined); // `close` follows
+    socket.once('close', () => this.#greeted(socket));
     socket.once('readable', () => {
-      forget();
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return void socket.destroy();
       socket.unshift(chunk);
-      if (isHttp(chunk[0] as number)) this.#http.emit('connection', socket);
-      else this.#start(socket, peer);
+      if (isHttp(chunk[0] as number)) {
+        this.#http.emit('connection', socket);
+        return;
+      }
+      this.#greeted(socket);
+      this.#start(socket, peer);
     });
+  }
+
+  #greeted(socket: Socket): void {
+    clearTimeout(this.#greeting.get(socket));
+    this.#greeting.delete(socket);
   }
 
   #start(carrier: Duplex, peer: string): void {

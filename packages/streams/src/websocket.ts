@@ -22,7 +22,7 @@ export function connectWebSocket(
     socket.once('error', reject);
     socket.once('open', () => {
       socket.off('error', reject);
-      resolve(createWebSocketStream(socket, { allowHalfOpen: false }));
+      resolve(byteStream(socket));
     });
     return () => socket.terminate();
   });
@@ -40,16 +40,36 @@ export function acceptWebSockets(
   const sockets = new WebSocketServer({
     ...COMMON,
     noServer: true,
-    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    handleProtocols: () => SUBPROTOCOL,
   });
   server.on('upgrade', (request, socket, head) => {
     const { origin } = request.headers;
     if (origin !== undefined && !options.origins.includes(origin)) {
-      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      refuseUpgrade(socket, '403 Forbidden');
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      onCarrier(createWebSocketStream(webSocket, { allowHalfOpen: false }), request);
-    });
+    if (!offersSubprotocol(request)) {
+      refuseUpgrade(socket, '400 Bad Request');
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => onCarrier(byteStream(webSocket), request));
   });
+}
+
+/** A WebSocket as a Duplex of bytes. Text messages are no bytes; who sends one is cut off. */
+function byteStream(socket: WebSocket): Duplex {
+  const stream = createWebSocketStream(socket, { allowHalfOpen: false });
+  socket.prependListener('message', (_message, isBinary) => {
+    if (!isBinary) stream.destroy(new Error('the peer sent a text message on a WebSocket carrier'));
+  });
+  return stream;
+}
+
+function offersSubprotocol(request: IncomingMessage): boolean {
+  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',');
+  return offered.some((name) => name.trim() === SUBPROTOCOL);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
