@@ -36,11 +36,34 @@ export class Output {
 export function printError(error: unknown): void {
   const lines: string[] = [];
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if (cause.message !== '' && !lines.some((line) => line.includes(cause.message)))
-      lines.push(cause.message);
-    if (cause instanceof AggregateError && cause.message === '') lines.push(String(cause.errors[0]));
+    const message = explain(cause);
+    if (message !== '' && !lines.some((line) => line.includes(message))) lines.push(message);
   }
   process.stderr.write(`${paint('red', 'keymux')}: ${lines.join('\n  because: ') || String(error)}\n`);
+}
+
+/** The message of an error; those of the system in words. */
+function explain(error: Error): string {
+  if (error instanceof AggregateError && error.message === '') return explain(error.errors[0] as Error);
+  const { code, address, port, hostname, path } = error as Error &
+    Record<string, string | number | undefined>;
+  const place = port === undefined ? (address ?? path) : `${address}:${port}`;
+  switch (code) {
+    case 'ENOENT':
+      return error.message.startsWith('connect') ? `nothing listens on ${place}` : error.message;
+    case 'ECONNREFUSED':
+      return `nothing listens on ${place}`;
+    case 'EADDRINUSE':
+      return `${place} is taken: another program listens there`;
+    case 'ENOTFOUND':
+      return `there is no host named ${hostname}`;
+    case 'EAI_AGAIN':
+      return `the name ${hostname} could not be looked up just now`;
+    case 'ERR_KEYMUX_STREAM_RESET': // says less than what it was caused by
+      return error.cause === undefined ? error.message : '';
+    default:
+      return error.message;
+  }
 }
 
 export type Style = Parameters<typeof styleText>[0];
