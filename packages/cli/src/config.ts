@@ -26,6 +26,14 @@ export const list = z
   .default([])
   .transform((value) => (Array.isArray(value) ? value : [value]));
 
+/** Yes or no; from the environment it comes as text. */
+export const flag = z
+  .union(
+    [z.boolean(), z.enum(['true', '1', 'false', '0']).transform((text) => text === 'true' || text === '1')],
+    { error: 'write true or false' },
+  )
+  .default(false);
+
 export const algorithm = z.enum(['psk', 'spiped']).default('spiped');
 
 /** `NAME=VALUE` pairs. */
@@ -40,24 +48,55 @@ export const assignments = list.transform((values, context) => {
 });
 
 /**
- * Checks options against a schema; those of the command line win over those of the file which `--config` names. Throws
- * ConfigError that names the field, the value, and what it should be.
+ * Checks options against a schema; those of the command line win over the environment, and that over the file which `--config`
+ * names. Throws ConfigError that names the field, the value, and what it should be.
  */
-export async function readConfig<T extends z.ZodType>(
+export async function readConfig<T extends z.ZodObject>(
   schema: T,
   argv: Readonly<Record<string, unknown>>,
 ): Promise<z.output<T>> {
-  const file = typeof argv.config === 'string' ? await readJson(argv.config) : {};
-  const given = Object.fromEntries(Object.entries(argv).filter(([, value]) => value !== undefined));
-  const merged: Record<string, unknown> = { ...file, ...given };
+  const names = Object.keys(schema.shape);
+  const path = argv.config ?? process.env.KEYMUX_CONFIG;
+  const file = typeof path === 'string' ? await readFileOptions(path, names) : {};
+  const given = names.map((name) => [name, argv[name] ?? process.env[variable(name)] ?? file[name]] as const);
+  const merged = Object.fromEntries(given.filter(([, value]) => value !== undefined));
   const parsed = schema.safeParse(merged);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => {
-    const field = issue.path.join('.') || ('keys' in issue ? String(issue.keys) : 'configuration');
-    const value = issue.path.length > 0 ? ` is ${JSON.stringify(merged[String(issue.path[0])])}` : '';
-    return `${field}${value}: ${issue.message}`;
+  const problems = parsed.error.issues.map(({ path, message }) => {
+    const [name = ''] = path;
+    const value = merged[String(name)];
+    return `${optionName(String(name))}${value === undefined ? '' : ` is ${show(value)}`}: ${message}`;
   });
   throw new ConfigError(problems.join('\n'));
+}
+
+/** NaN stands for text where a number should be. */
+function show(value: unknown): string {
+  return Number.isNaN(value) ? 'not a number' : JSON.stringify(value);
+}
+
+/** The environment variable of an option: `connectTimeout` is KEYMUX_CONNECT_TIMEOUT. */
+function variable(name: string): string {
+  return `KEYMUX_${optionName(name).toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** An option as on the command line: `connectTimeout` is connect-timeout. */
+function optionName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** The options in a file, whose names are those of the command line. */
+async function readFileOptions(path: string, names: readonly string[]): Promise<Record<string, unknown>> {
+  const options = await readJson(path);
+  const known = new Map(names.flatMap((name) => [[optionName(name), name] as const, [name, name] as const]));
+  return Object.fromEntries(
+    Object.entries(options).map(([written, value]) => {
+      const name = known.get(written);
+      if (name !== undefined) return [name, value];
+      const all = names.map(optionName).join(', ');
+      throw new ConfigError(`config file "${path}": there is no option "${written}"; there are: ${all}`);
+    }),
+  );
 }
 
 async function readJson(path: string): Promise<Record<string, unknown>> {

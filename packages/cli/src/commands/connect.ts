@@ -3,7 +3,7 @@ import { Client, Reconnector } from '@keymux/client';
 import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
-import { algorithm, list, listenAddress, readConfig } from '../config.ts';
+import { algorithm, flag, list, listenAddress, readConfig } from '../config.ts';
 import { addUse, algorithmId, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -15,11 +15,15 @@ const schema = z
     key: z.string().optional(),
     algorithm,
     once: list,
-    clear: z.boolean().default(false),
+    clear: flag,
   })
   .refine(({ key, clear }) => key !== undefined || clear, {
     path: ['key'],
     message: 'give --key FILE to seal what goes to the proxy, or --clear to send everything readable',
+  })
+  .refine(({ key, clear }) => key === undefined || !clear, {
+    path: ['clear'],
+    message: 'there is a --key too; give one of them',
   });
 
 interface Uplink {
@@ -40,16 +44,16 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
     async () => {
       const client = await Client.connect(config.proxy, { keeper });
       current = client;
+      const key =
+        label === undefined
+          ? undefined
+          : await client.negotiate({ algorithm: algorithmId(config.algorithm), label });
       client.session.on('close', (error) => {
         output.log(
           { event: 'disconnected', error: error?.message },
           error && `session with ${config.proxy} ended: ${error.message}`,
         );
       });
-      const key =
-        label === undefined
-          ? undefined
-          : await client.negotiate({ algorithm: algorithmId(config.algorithm), label });
       output.log(
         { event: 'connected', proxy: config.proxy, level: key?.level ?? 'none', keyId: key?.keyId ?? 0 },
         `session with ${config.proxy}: ${key ? `sealed with key ${key.keyId} (${config.algorithm})` : 'in the clear'}`,

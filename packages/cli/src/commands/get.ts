@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { Client, DEFAULT_PORT, type Response } from '@keymux/client';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
-import { algorithm, ConfigError, list, readConfig } from '../config.ts';
+import { algorithm, ConfigError, flag, list, readConfig } from '../config.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { addUse, algorithmId, type LoadedKeys, loadKeys } from '../keys.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
@@ -16,7 +16,7 @@ const schema = z.object({
   via: z.string().optional(),
   proxyKey: z.string().optional(),
   key: list,
-  clear: z.boolean().default(false),
+  clear: flag,
   algorithm,
   proxyAlgorithm: algorithm,
   connectTo: z.string().optional(),
@@ -27,7 +27,7 @@ const schema = z.object({
   data: z.string().optional(),
   level: z.enum(['none', 'passive', 'authenticated']).optional(),
   output: z.string().optional(),
-  include: z.boolean().default(false),
+  include: flag,
 });
 
 type GetConfig = z.output<typeof schema>;

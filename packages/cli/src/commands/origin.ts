@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { demoSite, Origin, staticFiles } from '@keymux/origin';
+import { demoSite, type Handler, Origin, staticFiles } from '@keymux/origin';
 import { z } from 'zod';
-import { algorithm, assignments, ConfigError, list, listenAddress, readConfig } from '../config.ts';
+import { algorithm, assignments, ConfigError, flag, list, listenAddress, readConfig } from '../config.ts';
 import { addUse, algorithmId, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -11,7 +11,7 @@ const schema = z.object({
   host: list,
   key: assignments,
   dir: assignments,
-  sealed: z.boolean().default(false),
+  sealed: flag,
   algorithm,
   secret: z.string().optional(),
   origin: list,
@@ -27,6 +27,11 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   ]);
   if (names.size === 0)
     throw new ConfigError('no host to serve: give --host NAME, and --key NAME=FILE to seal it');
+  for (const name of names) {
+    if (config.key.has(name)) continue;
+    if (config.sealed) throw new ConfigError(`--sealed needs a key for each host: give --key ${name}=FILE`);
+    output.warn(`${name} has no key: everything it answers can be read on the way`);
+  }
   const uses = new Map<string, string[]>();
   for (const [name, path] of config.key) addUse(uses, path, name);
   const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output);
@@ -40,7 +45,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
         sealed: config.sealed,
         promptAlgorithm: algorithmId(config.algorithm),
         ...(label === undefined ? {} : { promptLabel: label }),
-        handler: directory === undefined ? demoSite({ name, secret }) : await staticFiles(directory),
+        handler: directory === undefined ? demoSite({ name, secret }) : await files(directory),
       };
     }),
   );
@@ -63,4 +68,10 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
     });
   });
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
+}
+
+async function files(directory: string): Promise<Handler> {
+  return staticFiles(directory).catch((error: Error) => {
+    throw new ConfigError(`directory "${directory}" cannot be served`, { cause: error });
+  });
 }

@@ -1,17 +1,24 @@
 import { ConnectProxy } from '@keymux/proxy';
 import { z } from 'zod';
-import { list, listenAddress, readConfig } from '../config.ts';
+import { flag, list, listenAddress, readConfig } from '../config.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
+
+const TIMEOUT = 'write milliseconds, 100 to 600000';
 
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   key: list,
   allow: list,
-  clear: z.boolean().default(false),
+  clear: flag,
   origin: list,
-  connectTimeout: z.coerce.number().int().min(100).max(600_000).default(10_000),
+  connectTimeout: z.coerce
+    .number(TIMEOUT)
+    .int(TIMEOUT)
+    .min(100, TIMEOUT)
+    .max(600_000, TIMEOUT)
+    .default(10_000),
 });
 
 /** `keymux proxy` */

@@ -1,0 +1,147 @@
+import type { Argv } from 'yargs';
+
+// The options of each command as people see them; what values they take is checked by the command's own schema.
+
+export const keygenOptions = (argv: Argv): Argv =>
+  argv
+    .positional('file', { type: 'string', demandOption: true, describe: 'Where to write it; must not exist' })
+    .example('$0 keygen work.key', 'make a key; copy it to the other side, for example by scp');
+
+export const proxyOptions = (argv: Argv): Argv =>
+  argv
+    .option('listen', {
+      type: 'string',
+      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+    })
+    .option('key', { type: 'string', array: true, describe: 'Key file that clients may use; repeatable' })
+    .option('allow', {
+      type: 'string',
+      array: true,
+      describe:
+        'Where clients may connect: HOST:PORT, *.SUFFIX:PORT, ADDRESS/BITS:PORT; repeatable [nowhere]',
+    })
+    .option('clear', {
+      type: 'boolean',
+      describe: 'Take CONNECT in the clear too, from anybody who can reach this port',
+    })
+    .option('origin', {
+      type: 'string',
+      array: true,
+      describe: 'Web origin whose pages may connect by WebSocket',
+    })
+    .option('connect-timeout', { type: 'number', describe: 'Milliseconds to reach a destination [10000]' })
+    .example(
+      '$0 proxy --listen 0.0.0.0:6121 --key work.key --allow "*:443" --allow "*:80"',
+      'to the public web, for whoever has the key',
+    )
+    .example(
+      '$0 proxy --key work.key --allow 10.0.0.0/8:22',
+      'inner networks are reached only by rules that give the address',
+    );
+
+export const connectOptions = (argv: Argv): Argv =>
+  argv
+    .positional('proxy', {
+      type: 'string',
+      demandOption: true,
+      describe: 'HOST[:PORT], unix:/PATH, ws://… or wss://…',
+    })
+    .option('listen', {
+      type: 'string',
+      describe: 'Where the local HTTP proxy listens [127.0.0.1:8118]; whoever reaches it can use it',
+    })
+    .option('key', { type: 'string', describe: 'Key file shared with the proxy' })
+    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to negotiate the key [spiped]' })
+    .option('once', {
+      type: 'string',
+      array: true,
+      describe: 'HOST:PORT that protects itself (TLS, SSH): not sealed a second time',
+    })
+    .option('clear', {
+      type: 'boolean',
+      describe: 'Send everything to the proxy in the clear, instead of --key',
+    })
+    .example(
+      '$0 connect proxy.example:6121 --key work.key',
+      'then: curl -x http://127.0.0.1:8118 https://example.com/',
+    )
+    .example(
+      '$0 connect proxy.example --key work.key --once "*:443"',
+      'leave TLS as it is between here and the proxy',
+    );
+
+export const originOptions = (argv: Argv): Argv =>
+  argv
+    .option('listen', {
+      type: 'string',
+      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+    })
+    .option('host', { type: 'string', array: true, describe: 'Host name to serve; repeatable' })
+    .option('key', { type: 'string', array: true, describe: 'NAME=FILE: the key of a host; repeatable' })
+    .option('dir', {
+      type: 'string',
+      array: true,
+      describe: 'NAME=DIRECTORY to serve; repeatable; a host without one gets a demo site',
+    })
+    .option('sealed', {
+      type: 'boolean',
+      describe: 'Answer nothing in the clear: prompt for the key of the host',
+    })
+    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to prompt clients for a key [spiped]' })
+    .option('origin', {
+      type: 'string',
+      array: true,
+      describe: 'Web origin whose pages may connect by WebSocket',
+    })
+    .example(
+      '$0 origin --key alpha.example=alpha.key --dir alpha.example=./public',
+      'serve files under a key of their own',
+    );
+
+export const getOptions = (argv: Argv): Argv =>
+  argv
+    .positional('url', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      describe: 'keymux://HOST[:PORT]/PATH; several share a connection',
+    })
+    .option('key', {
+      type: 'string',
+      array: true,
+      describe: 'FILE, or NAME=FILE: key of the host; without it the request travels in the clear',
+    })
+    .option('clear', {
+      type: 'boolean',
+      describe: 'Ask in the clear, and use the key only if the host prompts for it',
+    })
+    .option('via', {
+      type: 'string',
+      describe: 'Proxy to go through: HOST[:PORT], unix:/PATH, ws://… or wss://…',
+    })
+    .option('proxy-key', {
+      type: 'string',
+      describe: 'Key file of the proxy; without it the CONNECT travels in the clear',
+    })
+    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to negotiate with the host [spiped]' })
+    .option('proxy-algorithm', {
+      choices: ['spiped', 'psk'],
+      describe: 'How to negotiate with the proxy [spiped]',
+    })
+    .option('connect-to', { type: 'string', describe: 'HOST:PORT to connect to instead of that of the URL' })
+    .option('method', { type: 'string', alias: 'X', describe: 'Method [GET, or POST with --data]' })
+    .option('data', { type: 'string', alias: 'd', describe: 'Body to send, or @FILE' })
+    .option('level', {
+      choices: ['none', 'passive', 'authenticated'],
+      describe: 'Least level of the answer, else it is thrown away [that of the key]',
+    })
+    .option('output', { type: 'string', alias: 'o', describe: 'File to write the body to' })
+    .option('include', { type: 'boolean', alias: 'i', describe: 'Print the headers of the answer too' })
+    .example('$0 get keymux://alpha.example/ --key alpha.key', 'directly')
+    .example(
+      '$0 get keymux://alpha.example/ --key alpha.key --via proxy.example --proxy-key work.key',
+      'end to end through a proxy',
+    );
+
+export const demoOptions = (argv: Argv): Argv =>
+  argv.example('$0 demo', 'watch it').example('$0 demo --json', 'one document for scripts');
