@@ -43,9 +43,10 @@ const BY_CODE = new Map<string, ExitCode>([
 /** The exit status for an error, by its code or that of what caused it. */
 export function exitCodeOf(error: unknown): ExitCode {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    const { code, status } = cause as { code?: unknown; status?: unknown };
+    const { code, status, syscall } = cause as { code?: unknown; status?: unknown; syscall?: unknown };
     if (code === 'ERR_KEYMUX_REFUSED')
       return status === 502 || status === 504 ? EXIT.UNREACHABLE : EXIT.DENIED;
+    if (syscall === 'connect') return EXIT.UNREACHABLE; // also to a Unix socket that is not there
     const exit = typeof code === 'string' ? BY_CODE.get(code) : undefined;
     if (exit !== undefined) return exit;
   }
