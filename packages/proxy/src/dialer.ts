@@ -1,5 +1,5 @@
 import { lookup as systemLookup } from 'node:dns/promises';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connectSocket } from '@keymux/streams';
 import type { Destination } from './authority.ts';
 import type { DestinationPolicy } from './policy.ts';
@@ -59,6 +59,7 @@ export async function dial({ host, port }: Destination, options: DialOptions): P
 }
 
 async function resolve(host: string, options: DialOptions): Promise<readonly string[]> {
+  if (isIP(host) !== 0) return [host];
   const lookup = options.lookup ?? ((name: string) => systemLookup(name, { all: true, verbatim: true }));
   return (await lookup(host)).map(({ address }) => address);
 }
