@@ -7,6 +7,9 @@ export class RuleError extends Error {
   readonly code = 'ERR_KEYMUX_RULE';
 }
 
+/** The part of IPv6 that public unicast addresses are taken from; `::7f00:1`, an IPv4 address in disguise, is outside. */
+const GLOBAL_IPV6 = { network: ipaddr.IPv6.parse('2000::'), bits: 3 };
+
 interface PortRange {
   readonly from: number;
   readonly to: number;
@@ -54,10 +57,12 @@ export class DestinationPolicy {
   allows(host: string, address: string, port: number): string | undefined {
     const ip = ipaddr.process(address); // unwraps v4-mapped IPv6
     const kind = ip.range();
-    const open = kind === 'unicast' || (kind === 'loopback' && host === 'localhost');
+    const isPublic = kind === 'unicast' && (ip.kind() === 'ipv4' || inNetwork(ip, GLOBAL_IPV6));
+    const isLocalhost = kind === 'loopback' && host === 'localhost';
     return this.#rules.find(({ rule, ports }) => {
       if (!covers(ports, port)) return false;
-      return rule.kind === 'network' ? inNetwork(ip, rule) : open && matchesName(rule, host);
+      if (rule.kind === 'network') return inNetwork(ip, rule);
+      return matchesName(rule, host) && (isPublic || (isLocalhost && rule.kind === 'name'));
     })?.text;
   }
 }
@@ -67,7 +72,10 @@ function matchesName(rule: Exclude<Rule, { kind: 'network' }>, host: string): bo
   return rule.kind === 'name' ? host === rule.name : host.endsWith(rule.suffix);
 }
 
-function inNetwork(ip: ipaddr.IPv4 | ipaddr.IPv6, rule: Rule & { kind: 'network' }): boolean {
+function inNetwork(
+  ip: ipaddr.IPv4 | ipaddr.IPv6,
+  rule: Pick<Rule & { kind: 'network' }, 'network' | 'bits'>,
+): boolean {
   return ip.kind() === rule.network.kind() && ip.match(rule.network as ipaddr.IPv4 & ipaddr.IPv6, rule.bits);
 }
 
