@@ -172,7 +172,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         `the client has not announced ALG_ID ${algorithm} (spec 2.6)`,
       );
     }
-    const keyId = this.#keys.negotiate({ algorithm, label, authority });
+    const keyId = this.#keys.negotiate({ algorithm, label, authority, now: this.#now() });
+    this.#queueFlush(); // arms the deadline of the run
     return this.#pending.wait(keyId, early, signal);
   }
 
