@@ -28,6 +28,7 @@ function outlived(stream: Duplex, other: Duplex): Promise<void> {
 
 /** Ends a stream so that its peer sees an error, never a normal end: what came may be only a part. */
 function cut(stream: Duplex, error: Error): void {
-  if (stream instanceof Socket) stream.resetAndDestroy();
+  // A Unix socket has no remote address, and nothing like RST.
+  if (stream instanceof Socket && stream.remoteAddress !== undefined) stream.resetAndDestroy();
   else stream.destroy(error);
 }
