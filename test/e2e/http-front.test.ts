@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
+import { createHttpFront, type OpenTunnel } from '@keymux/proxy';
+import { afterEach, describe, expect, test } from 'vitest';
+import { Scope } from '../support/scope.ts';
+import { tcpServer } from '../support/servers.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
+
+/** The local HTTP proxy on a Unix socket, with tunnels that `open` makes; returns a connection to it. */
+async function start(open: OpenTunnel): Promise<Socket> {
+  const path = (await scope.directory())('front.sock');
+  const front = createHttpFront(open).listen(path);
+  await once(front, 'listening');
+  scope.defer(() => front.close());
+  const local = connect({ path, allowHalfOpen: true });
+  scope.defer(() => local.destroy());
+  return local;
+}
+
+describe('the local HTTP proxy', () => {
+  test('what comes with CONNECT in one piece is payload', async () => {
+    const port = await tcpServer(scope, (socket) => socket.pipe(socket));
+    const local = await start(async () => connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
+    local.end('CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\nearly');
+    expect(await text(local)).toBe('HTTP/1.1 200 Connection Established\r\n\r\nearly');
+  });
+
+  test('a tunnel that fails closes the local connection, on a Unix socket too', async () => {
+    const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+    const local = await start(async () => stream);
+    local.write('CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n');
+    await once(local, 'data');
+    stream.destroy(new Error('gone'));
+    local.on('end', () => local.end());
+    await finished(local).catch(() => undefined);
+  });
+
+  test('a local program that goes away before the answer gives its tunnel up', async () => {
+    let opening = (_signal: AbortSignal): void => undefined;
+    const asked = new Promise<AbortSignal>((resolve) => {
+      opening = resolve;
+    });
+    const local = await start((_destination, signal) => {
+      opening(signal);
+      return new Promise(() => undefined);
+    });
+    local.write('GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n');
+    const signal = await asked;
+    const aborted = once(signal, 'abort');
+    local.destroy();
+    await aborted;
+    expect(signal.aborted).toBe(true);
+  });
+});
