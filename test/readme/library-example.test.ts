@@ -1,92 +1,55 @@
-// Runs the code of README.md that is marked with `<!-- run: NAME -->`, so that it cannot rot.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { delimiter } from 'node:path';
-import { fileURLToPath } from 'node:url';
+// Runs the code of the READMEs that is marked with `<!-- run: NAME -->`, so that it cannot rot.
 import { afterEach, expect, test } from 'vitest';
 import { run } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
-import { listen } from '../support/servers.ts';
+import { placeFor, promised, serve } from './readme-code.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PATH = `${ROOT}node_modules/.bin${delimiter}${process.env.PATH}`;
-const PORT = '6121';
-
+const node = process.execPath;
 const scope = new Scope();
 afterEach(() => scope.close());
 
-test('client and origin, as the README shows them', async () => {
-  const { env, cwd, block } = await prepare();
-  await run('keymux', ['keygen', 'site.key'], { env, cwd });
-  for (const name of ['origin.js', 'client.js']) await writeFile(`${cwd}/${name}`, await block(name));
-  await serve(process.execPath, ['origin.js'], { env, cwd }, 'ready');
-  const { stdout, stderr } = await run(process.execPath, ['client.js'], { env, cwd });
-  expect(stderr).toBe('');
-  expect(stdout.trim()).toBe(promised(await block('client.js')));
+test('README.md: client and origin', async () => {
+  const { options, code } = await placeFor(scope, 'README.md');
+  await run('keymux', ['keygen', 'site.key'], options);
+  await code('origin.js');
+  await serve(scope, node, ['origin.js'], options, 'ready');
+  const stdout = promised(await code('client.js')).replace('\n', '\n\n'); // the body has a line end of its own
+  expect(await run(node, ['client.js'], options)).toEqual({ code: 0, stdout, stderr: '' });
 });
 
-test('the quick start', async () => {
-  const { env, cwd, block } = await prepare();
-  for (const line of (await block('sh')).trim().split('\n')) {
+test('README.md: the quick start', async () => {
+  const { options, code } = await placeFor(scope, 'README.md');
+  for (const line of (await code('sh')).trim().split('\n')) {
     const [command = '', ...args] = line.replace('npx ', '').split(' ');
-    if (args.at(-1) === '&') await serve(command, args.slice(0, -1), { env, cwd }, 'listens on');
-    else expect(await run(command, args, { env, cwd })).toMatchObject({ code: 0 });
+    if (args.at(-1) === '&') await serve(scope, command, args.slice(0, -1), options, 'listens on');
+    else expect(await run(command, args, options)).toMatchObject({ code: 0 });
   }
 });
 
-/** A directory where the README's code finds the packages, and its code with a free port instead of the default one. */
-async function prepare(): Promise<{
-  env: NodeJS.ProcessEnv;
-  cwd: string;
-  block: (name: string) => Promise<string>;
-}> {
-  const path = await scope.directory();
-  await symlink(`${ROOT}node_modules`, path('node_modules'));
-  await writeFile(path('package.json'), '{"type":"module"}');
-  const free = createServer();
-  const port = String(await listen(scope, free));
-  await new Promise((resolve) => free.close(resolve));
-  const env = { ...process.env, PATH, KEYMUX_LISTEN: `127.0.0.1:${port}` };
-  return { env, cwd: path('.'), block: async (name) => (await codeBlock(name)).replaceAll(PORT, port) };
-}
+test.each(['streams', 'proxy'])('%s', async (name) => {
+  const { options, code } = await placeFor(scope, `packages/${name}/README.md`);
+  const stdout = promised(await code('example.js'));
+  expect(await run(node, ['example.js'], options)).toEqual({ code: 0, stdout, stderr: '' });
+});
 
-/** The code block of README.md that follows the mark `<!-- run: NAME -->`. */
-async function codeBlock(name: string): Promise<string> {
-  const readme = await readFile(`${ROOT}README.md`, 'utf8');
-  const [, code] = readme.split(`<!-- run: ${name} -->`)[1]?.match(/^\s*```\w+\n(.*?)\n```/s) ?? [];
-  if (code === undefined) throw new Error(`README.md has no code block marked "run: ${name}"`);
-  return code;
-}
+test('client: through a proxy', async () => {
+  const { options, code, ports } = await placeFor(scope, 'packages/client/README.md');
+  for (const file of ['work.key', 'site.key']) await run('keymux', ['keygen', file], options);
+  const allow = ['--allow', `127.0.0.1:${ports[1]}`];
+  await serve(scope, 'keymux', ['proxy', '--key', 'work.key', ...allow], options, 'listens on');
+  const origin = ['origin', '--key', 'site.example=site.key', '--listen', ports[1]];
+  await serve(scope, 'keymux', origin, options, 'listens on');
+  const stdout = promised(await code('example.js'));
+  expect(await run(node, ['example.js'], options)).toEqual({ code: 0, stdout, stderr: '' });
+});
 
-/** The output that a comment behind `console.log` promises. */
-function promised(code: string): string | undefined {
-  return /console\.log\(.*\); \/\/ (.*)$/m.exec(code)?.[1];
-}
-
-/** Starts a server that is gone when the test is; resolves when it says that it is there. */
-async function serve(
-  command: string,
-  args: readonly string[],
-  options: { env: NodeJS.ProcessEnv; cwd: string },
-  sign: string,
-): Promise<void> {
-  const child: ChildProcess = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-  const exited = once(child, 'close');
-  scope.defer(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
-  let output = '';
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk) => {
-        output += chunk;
-        if (output.includes(sign)) resolve();
-      });
-    }
-    child.once('error', reject);
-    child.once('close', () => reject(new Error(`${command} ended: ${output}`)));
-  });
-}
+test('origin: the answer to a clear request is sealed', async () => {
+  const { options, code, ports } = await placeFor(scope, 'packages/origin/README.md');
+  await run('keymux', ['keygen', 'site.key'], options);
+  const lines = promised(await code('example.js'));
+  const output = await serve(scope, node, ['example.js'], options, 'ready');
+  const to = ['--connect-to', `127.0.0.1:${ports[0]}`];
+  const get = ['get', 'keymux://site.example/', '--clear', '--key', 'site.key', ...to];
+  expect(await run('keymux', get, options)).toMatchObject({ code: 0, stdout: 'only you can read this\n' });
+  await expect.poll(output).toBe(`ready\n${lines}`);
+});
