@@ -41,7 +41,7 @@ export class StreamReceiver {
 
   /** Handles a piece of DATA. The session window is the caller's business. */
   data(item: DataItem, key: KeyInfo | undefined): void {
-    const stream = this.#state.streams.get(item.streamId);
+    const stream = this.#known(item.streamId);
     if (stream === undefined) {
       if (item.first) this.#strayData(item, key);
       return;
@@ -57,7 +57,7 @@ export class StreamReceiver {
 
   /** Handles KEY_SWITCH of a stream (spec 4.5). It is ignored if the stream was reset while it was on its way. */
   switchTo(frame: KeySwitch, key: KeyInfo | undefined): void {
-    const stream = this.#state.streams.get(frame.streamId);
+    const stream = this.#known(frame.streamId);
     if (stream === undefined) this.#state.accounts.spend('idle', this.#state.now);
     else if (key === undefined || !this.#maySwitch(stream, frame, key)) {
       throw keyFailure(`KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way`);
@@ -76,6 +76,12 @@ export class StreamReceiver {
     return sameRecord(frame, direction.switchRecord(stream.id, stream.answeredBy(direction), createHash));
   }
 
+  /** The stream, if both sides can know of it: one of ours whose SYN_STREAM has not gone yet is unknown (spec 2.2). */
+  #known(streamId: number): Stream | undefined {
+    const stream = this.#state.streams.get(streamId);
+    return stream?.ours && !stream.started ? undefined : stream;
+  }
+
   #plain(block: Uint8Array, key: KeyInfo | undefined): Uint8Array {
     return key === undefined ? this.#decompressor.decompress(block) : block;
   }
@@ -90,7 +96,7 @@ export class StreamReceiver {
 
   /** The stream that a control frame is for, with the frame on record; undefined if it was reset while this was on its way. */
   #admitted(streamId: number, bytes: Uint8Array, key: KeyInfo | undefined): Stream | undefined {
-    const stream = this.#state.streams.get(streamId);
+    const stream = this.#known(streamId);
     if (stream === undefined) {
       this.#state.accounts.spend('idle', this.#state.now);
       return undefined;
