@@ -1,0 +1,154 @@
+import { RST } from '@keymux/frames';
+import { DEFAULT_BUDGETS } from '@keymux/session';
+import { describe, expect, test } from 'vitest';
+import { HEADERS, ScriptedPeer, type ScriptFrame } from '../../../test/support/scripted-peer.ts';
+import { expectFailure } from './support.ts';
+
+const budgets = {
+  ...DEFAULT_BUDGETS,
+  pings: { burst: 3, perSecond: 1 },
+  settings: { burst: 3, perSecond: 1 },
+  resets: { burst: 3, perSecond: 1 },
+  idle: { burst: 3, perSecond: 1 },
+  windowUpdates: { burst: 3, perSecond: 1 },
+  negotiations: { burst: 3, perSecond: 1 },
+};
+
+/** What costs a token: set up once, then the `n`th time of the offence. */
+const offences: [string, ScriptFrame[], (n: number) => ScriptFrame[]][] = [
+  ['PING', [], () => [{ type: 'ping', id: 1 }]],
+  ['SETTINGS', [], () => [{ type: 'settings', clear: false, entries: [] }]],
+  [
+    'rapid reset',
+    [],
+    (n) => [
+      { type: 'syn-stream', streamId: 2 * n + 1 },
+      { type: 'rst-stream', streamId: 2 * n + 1, status: RST.CANCEL },
+    ],
+  ],
+  ['a stream that we must refuse', [], (n) => [{ type: 'syn-stream', streamId: 2 * n + 1, slot: 9 }]],
+  ['DATA for a stream that never was', [], (n) => [{ type: 'data', streamId: 2 * n + 1001, payload: 'x' }]],
+  [
+    'a window that overflows',
+    [],
+    (n) => [
+      { type: 'syn-stream', streamId: 2 * n + 1 },
+      { type: 'window-update', streamId: 2 * n + 1, delta: 2 ** 31 - 1 },
+    ],
+  ],
+  ['empty DATA', [{ type: 'syn-stream', streamId: 1 }], () => [{ type: 'data', streamId: 1 }]],
+  ['HEADERS', [{ type: 'syn-stream', streamId: 1 }], () => [{ type: 'headers', streamId: 1 }]],
+  ['WINDOW_UPDATE', [], () => [{ type: 'window-update', streamId: 0, delta: 1 }]],
+  [
+    'WINDOW_UPDATE of a stream',
+    [{ type: 'syn-stream', streamId: 1 }],
+    () => [{ type: 'window-update', streamId: 1, delta: 1 }],
+  ],
+  ['a frame for an unknown stream', [], () => [{ type: 'rst-stream', streamId: 8, status: RST.CANCEL }]],
+  ['an unknown frame', [], () => [{ type: 'raw', bytes: Buffer.from('80030bad00000000', 'hex') }]],
+  ['an answer to no PING', [], () => [{ type: 'ping', id: 2 }]],
+  ['GOAWAY', [], () => [{ type: 'goaway', lastGoodId: 0, status: 0 }]],
+  [
+    'KEY_NEGO',
+    [],
+    (n) => [
+      {
+        type: 'key-nego',
+        keyId: 2 * n + 1,
+        algorithm: 9,
+        fin: false,
+        reject: false,
+        retire: false,
+        data: new Uint8Array(0),
+      },
+    ],
+  ],
+];
+
+describe('everything that a peer can cause has a budget (spec 7.3, rule R5)', () => {
+  test.each(offences)('%s', (_name, setup, offence) => {
+    const peer = new ScriptedPeer({ keys: true, config: { budgets } });
+    peer.keys.slow = true; // runs stay where they are
+    peer.sends(...setup);
+    for (let n = 0; n < 3; n++) {
+      peer.sends(...offence(n));
+      peer.sees();
+      expect(peer.session.error).toBeUndefined();
+    }
+    peer.sends(...offence(3));
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  test.each(offences)('%s: a token grows back in a second', (_name, setup, offence) => {
+    const peer = new ScriptedPeer({ keys: true, config: { budgets, keepAlive: 0 } });
+    peer.keys.slow = true; // runs stay where they are
+    peer.sends(...setup);
+    for (let n = 0; n < 20; n++) {
+      peer.now += 1000;
+      peer.sends(...offence(n));
+      peer.sees();
+      expect(peer.session.error).toBeUndefined();
+    }
+  });
+
+  test('10,000 streams that are opened and reset (CVE-2023-44487): far fewer reach the user', () => {
+    const peer = new ScriptedPeer();
+    for (let n = 0; n < 10_000 && !peer.session.error; n++) {
+      peer.sends(
+        { type: 'syn-stream', streamId: 2 * n + 1 },
+        { type: 'rst-stream', streamId: 2 * n + 1, status: 5 },
+      );
+    }
+    expect(peer.events.filter(({ type }) => type === 'stream').length).toBeLessThan(510);
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  test('answers to PING do not pile up before a peer that does not read', () => {
+    const peer = new ScriptedPeer();
+    for (let n = 0; n < 8; n++) peer.sends({ type: 'ping', id: 1 });
+    expect(peer.session.error).toBeUndefined();
+    peer.sends({ type: 'ping', id: 1 });
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  test('PINGs of our own are none of them', () => {
+    const peer = new ScriptedPeer();
+    for (let n = 0; n < 20; n++) peer.session.ping();
+    peer.sends({ type: 'ping', id: 1 });
+    expect(peer.session.error).toBeUndefined();
+  });
+
+  test('refusals do not pile up either, whoever refuses', () => {
+    const peer = new ScriptedPeer({ config: { maxConcurrentStreams: 10, budgets } });
+    for (let n = 0; n < 100 && !peer.session.error; n++) {
+      peer.sends({ type: 'syn-stream', streamId: 2 * n + 1 });
+      peer.session.reset(2 * n + 1, RST.REFUSED_STREAM);
+    }
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  test('a peer that reads may be refused as often as it likes', () => {
+    const peer = new ScriptedPeer({ config: { maxConcurrentStreams: 10, budgets } });
+    for (let n = 0; n < 100; n++) {
+      peer.sends({ type: 'syn-stream', streamId: 2 * n + 1 });
+      peer.session.reset(2 * n + 1, RST.REFUSED_STREAM);
+      peer.sees();
+    }
+    expect(peer.session.error).toBeUndefined();
+  });
+
+  test('an honest request costs nothing', () => {
+    const peer = new ScriptedPeer({ config: { budgets } });
+    for (let n = 0; n < 50; n++) {
+      peer.sends({ type: 'syn-stream', streamId: 2 * n + 1, headers: HEADERS });
+      peer.sends(
+        { type: 'data', streamId: 2 * n + 1, payload: 'x' },
+        { type: 'data', streamId: 2 * n + 1, fin: true },
+      );
+      peer.session.reply(2 * n + 1, HEADERS, { fin: true });
+      peer.sees();
+    }
+    expect(peer.session.error).toBeUndefined();
+    expect(peer.session.streamCount).toBe(0);
+  });
+});
