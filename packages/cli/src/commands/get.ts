@@ -46,6 +46,9 @@ interface Target {
 /** `keymux get URL...` */
 export async function get(argv: Record<string, unknown>, output: Output): Promise<ExitCode> {
   const config = await readConfig(schema, argv);
+  if (config.output !== undefined && config.url.length > 1) {
+    throw new ConfigError('--output takes one URL: several would overwrite each other');
+  }
   const targets = config.url.map((url) => parseTarget(url, config.connectTo));
   const files = keyFiles(config, targets);
   const uses = new Map<string, string[]>();
