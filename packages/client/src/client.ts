@@ -188,7 +188,7 @@ function hostname(host: string): string {
   return host.toLowerCase().replace(/:[0-9]+$/, '');
 }
 
-/** Waits for the reply of a stream; rejects with the stream's error if it ends without one. */
+/** Waits for the reply of a stream; rejects with the stream's error if it ends without one, or the signal's reason. */
 async function replied(stream: MuxStream, signal: AbortSignal | undefined): Promise<void> {
   if (stream.replyHeaders !== undefined) return;
   const over = new AbortController();
@@ -198,6 +198,7 @@ async function replied(stream: MuxStream, signal: AbortSignal | undefined): Prom
   try {
     await once(stream, 'reply', { signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal });
   } catch (error) {
+    signal?.throwIfAborted();
     throw over.signal.aborted ? (over.signal.reason as Error) : error;
   } finally {
     stream.off('close', closed);
