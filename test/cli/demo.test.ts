@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { commandLine } from '../support/kernel.ts';
+import { keymux, PROGRAM } from '../support/processes.ts';
+
+interface Hop {
+  readonly connections: number;
+  readonly frames: Readonly<Record<string, number>>;
+  readonly keys: readonly { keyId: number; algorithm: string; startedBy: string; depth: number }[];
+  readonly sealedBytes: number;
+  readonly clearBytes: number;
+  readonly canaryVisible: boolean;
+}
+
+interface Flow {
+  readonly id: string;
+  readonly ok: boolean;
+  readonly checks: Readonly<Record<string, boolean>>;
+  readonly hops: { readonly clientToProxy: Hop; readonly proxyToOrigin: Hop };
+}
+
+describe('keymux demo', () => {
+  test('--json prints one document that says what each hop saw of each flow', async () => {
+    const started = performance.now();
+    const { code, stdout, stderr } = await keymux(['demo', '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(performance.now() - started).toBeLessThan(20_000);
+    const document = JSON.parse(stdout) as { ok: boolean; flows: Flow[] };
+    expect(document.ok).toBe(true);
+    const flows = new Map(document.flows.map((flow) => [flow.id, flow]));
+    expect([...flows.keys()]).toEqual(expect.arrayContaining(['S1', 'S2', 'S3', 'M3']));
+    for (const { ok, checks, hops } of flows.values()) {
+      expect(ok).toBe(true);
+      expect(Object.values(checks).every((value) => value === true)).toBe(true);
+      for (const hop of Object.values(hops)) {
+        expect(hop.connections).toBe(1);
+        expect(Object.values(hop.frames).every((count) => count > 0)).toBe(true);
+        expect(hop.sealedBytes + hop.clearBytes).toBeGreaterThan(0);
+        expect(typeof hop.canaryVisible).toBe('boolean');
+      }
+    }
+    const hop = (id: string): Hop => flows.get(id)?.hops.proxyToOrigin as Hop;
+    for (const id of ['S1', 'S2', 'S3']) {
+      expect(hop(id).canaryVisible).toBe(false);
+      expect(flows.get(id)?.hops.clientToProxy.canaryVisible).toBe(false);
+      expect(hop(id).sealedBytes).toBeGreaterThan(0);
+      expect(hop(id).frames).toHaveProperty('KEY_NEGO');
+      expect(hop(id).frames).toHaveProperty('SEALED');
+    }
+    expect(hop('S1').keys).toMatchObject([{ keyId: 1, algorithm: 'spiped', startedBy: 'client' }]);
+    expect(hop('S2').keys).toMatchObject([{ keyId: 2, algorithm: 'spiped', startedBy: 'server' }]);
+    expect(hop('S3').keys).toMatchObject([{ keyId: 1 }, { keyId: 3 }]);
+    expect(hop('M3')).toMatchObject({ canaryVisible: true, sealedBytes: 0, keys: [] });
+    expect(flows.get('M3')?.hops.clientToProxy.canaryVisible).toBe(true);
+  });
+
+  test('shows the flows to people, and no secret to ps', async () => {
+    const demo = spawn(process.execPath, [PROGRAM, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    const seen: Promise<string[]>[] = [];
+    demo.stdout.on('data', (chunk) => {
+      output += chunk;
+      seen.push(commandLinesBelow(demo.pid as number)); // servers run all the time, clients come and go
+    });
+    expect(await once(demo, 'close')).toEqual([0, null]);
+    const secrets = output.match(/\b(?:CANARY|PASSWORD)-[0-9a-f]+/g);
+    expect(secrets?.length).toBeGreaterThan(0); // M3 shows what a wiretap reads
+    const lines = (await Promise.all(seen)).flat();
+    expect(lines.filter((line) => / (origin|proxy) /.test(line)).length).toBeGreaterThan(1);
+    for (const line of lines) expect(line).not.toMatch(/CANARY|PASSWORD/);
+    for (const id of ['S1', 'S2', 'S3', 'M3']) expect(output).toContain(id);
+    expect(output).toContain('as promised');
+    expect(output).not.toContain('NOT as promised');
+  });
+});
+
+/** The command lines of the processes that a process has started. */
+async function commandLinesBelow(pid: number): Promise<string[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const lines = children
+    .split(' ')
+    .filter(Boolean)
+    .map((child) => commandLine(Number(child)).catch(() => ''));
+  return Promise.all(lines);
+}

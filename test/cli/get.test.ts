@@ -1,0 +1,131 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { type Handler, Origin, type OriginResponse } from '@keymux/origin';
+import { afterEach, describe, expect, test } from 'vitest';
+import { keymuxInside } from '../support/inside.ts';
+import { keeperOf } from '../support/library.ts';
+import { payload, payloadBuffer } from '../support/payload.ts';
+import { jsonLines, KeymuxProcess, keymux } from '../support/processes.ts';
+import { Scope } from '../support/scope.ts';
+import { makeKey } from '../support/tunnel.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
+
+/** An origin for a.test in this process; returns the arguments that make `keymux get` reach it. */
+async function serve(handler: Handler, options: { key?: string } = {}): Promise<string[]> {
+  const { key } = options;
+  const keys = key === undefined ? undefined : await keeperOf({ file: key, authorities: ['a.test'] });
+  const origin = new Origin({ hosts: [{ name: 'a.test', handler }], keeper: keys?.keeper });
+  const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
+  scope.defer(() => origin.close());
+  return ['--connect-to', `127.0.0.1:${port}`, ...(key === undefined ? [] : ['--key', key])];
+}
+
+const answer = (body: OriginResponse['body'], status = 200): OriginResponse =>
+  body === undefined ? { status } : { status, body };
+
+describe('keymux get', () => {
+  test('writes the body to standard output, byte for byte, and the rest to standard error', async () => {
+    const body = 'line\n\u00e4\u0000end without newline';
+    const to = await serve(() => answer(body), { key: await makeKey(scope) });
+    const { code, stdout, stderr } = await keymux(['get', 'keymux://a.test/', ...to]);
+    expect([code, stdout]).toEqual([0, body]);
+    expect(stderr).toMatch(/200 OK/);
+    expect(stderr).toMatch(/client -> a\.test: sealed with key 1 \(spiped, k-[0-9a-f]+, forward secrecy\)/);
+    expect(stderr).toMatch(/a\.test -> client: sealed with key 1/);
+  });
+
+  test('--json tells what was sealed, under which key, at which level', async () => {
+    const to = await serve(() => answer('body'), { key: await makeKey(scope) });
+    const { code, stdout } = await keymuxInside(['get', 'keymux://a.test/x', ...to, '--json']);
+    expect(code).toBe(0);
+    expect(jsonLines(stdout)).toMatchObject([
+      { url: 'keymux://a.test/x', status: 200, bytes: 4, level: 'authenticated', answer: 'authenticated' },
+    ]);
+  });
+
+  test('sends method and body', async () => {
+    const to = await serve(async ({ method, body }) => {
+      const chunks: Buffer[] = await body.toArray();
+      return answer(`${method}:${Buffer.concat(chunks)}`);
+    });
+    const ask = async (...args: string[]): Promise<string> =>
+      (await keymux(['get', 'keymux://a.test/', ...to, ...args])).stdout;
+    expect(await ask()).toBe('GET:');
+    expect(await ask('-d', 'text')).toBe('POST:text');
+    const file = (await scope.directory())('body');
+    await writeFile(file, 'from a file');
+    expect(await ask('-X', 'put', '-d', `@${file}`)).toBe('PUT:from a file');
+  });
+
+  test('-o makes a complete file', async () => {
+    const bytes = 3 * 2 ** 20 + 7;
+    const to = await serve(() => answer(payload(bytes)), { key: await makeKey(scope) });
+    const file = await scope.directory();
+    expect((await keymux(['get', 'keymux://a.test/', ...to, '-o', file('out')])).code).toBe(0);
+    expect((await readFile(file('out'))).equals(payloadBuffer(bytes))).toBe(true);
+    expect(await readdir(file('.'))).toEqual(['out']);
+  });
+
+  test('-o leaves nothing of a download that failed, and what was there before', async () => {
+    const to = await serve(() => answer(Readable.from(failing())));
+    const file = await scope.directory();
+    await writeFile(file('kept'), 'as it was');
+    for (const name of ['new', 'kept']) {
+      const { code } = await keymux(['get', 'keymux://a.test/', ...to, '-o', file(name)]);
+      expect(code).not.toBe(0);
+    }
+    expect(await readdir(file('.'))).toEqual(['kept']);
+    expect(await readFile(file('kept'), 'utf8')).toBe('as it was');
+  });
+
+  test('an answer that says it failed is shown, and the status is 1', async () => {
+    const to = await serve(() => answer('no such page', 404));
+    const { code, stdout } = await keymux(['get', 'keymux://a.test/', ...to]);
+    expect([code, stdout]).toEqual([1, 'no such page']);
+  });
+});
+
+describe('keymux origin', () => {
+  test('serves the files of directories, each host with its own key, and nothing beside them', async () => {
+    const [alpha, beta] = [await makeKey(scope, 'alpha'), await makeKey(scope, 'beta')];
+    const [alphaDir, betaDir] = [await scope.directory(), await scope.directory()];
+    await writeFile(alphaDir('index.html'), 'the index of alpha');
+    await writeFile(betaDir('data.bin'), payloadBuffer(200_000));
+    const hosts = ['--key', `alpha.test=${alpha}`, '--key', `beta.test=${beta}`];
+    const dirs = ['--dir', `alpha.test=${alphaDir('.')}`, '--dir', `beta.test=${betaDir('.')}`];
+    const origin = await KeymuxProcess.start(scope, ['origin', ...hosts, ...dirs]);
+    const ask = (url: string, key: string): ReturnType<typeof keymux> =>
+      keymuxInside([
+        'get',
+        url,
+        '--key',
+        key,
+        '--connect-to',
+        origin.address,
+        '--json',
+        '-o',
+        alphaDir('got'),
+      ]);
+    expect((await ask('keymux://alpha.test/', alpha)).code).toBe(0);
+    expect(await readFile(alphaDir('got'), 'utf8')).toBe('the index of alpha');
+    expect((await ask('keymux://beta.test/data.bin', beta)).code).toBe(0);
+    expect((await readFile(alphaDir('got'))).equals(payloadBuffer(200_000))).toBe(true);
+    for (const path of ['/missing', '/..%2f..%2fetc/passwd', '/%2e%2e/%2e%2e/etc/passwd'])
+      expect(jsonLines((await ask(`keymux://alpha.test${path}`, alpha)).stdout)).toMatchObject([
+        { status: 404 },
+      ]);
+    const requests = origin.all('request');
+    expect(requests.slice(0, 2)).toMatchObject([
+      { host: 'alpha.test', path: '/', status: 200, received: 'authenticated', sent: 'authenticated' },
+      { host: 'beta.test', path: '/data.bin', status: 200, received: 'authenticated' },
+    ]);
+  });
+});
+
+async function* failing(): AsyncGenerator<Buffer> {
+  yield Buffer.alloc(1024 * 1024, 'x');
+  throw new Error('the disk is broken');
+}

@@ -1,0 +1,54 @@
+import { readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { jsonLines, keymux } from '../support/processes.ts';
+import { Scope } from '../support/scope.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
+
+describe('keymux keygen', () => {
+  test('writes 32 random bytes that only the owner can read, whatever the umask', async () => {
+    const file = await scope.directory();
+    for (const name of ['one', 'two']) {
+      const { code, stdout } = await keymux(['keygen', file(name), '--json']);
+      expect(code).toBe(0);
+      expect(jsonLines(stdout)).toMatchObject([{ event: 'created', file: file(name) }]);
+      const { mode, size } = await stat(file(name));
+      expect([mode & 0o777, size]).toEqual([0o600, 32]);
+    }
+    const [one, two] = await Promise.all(['one', 'two'].map((name) => readFile(file(name))));
+    expect(one?.equals(two as Buffer)).toBe(false);
+  });
+
+  test('never prints the key, and keeps standard output for scripts', async () => {
+    const path = (await scope.directory())('key');
+    const { stdout, stderr } = await keymux(['keygen', path]);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/label k-[0-9a-f]+/);
+    const key = await readFile(path);
+    for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const)
+      expect(stderr).not.toContain(key.toString(form));
+  });
+
+  test('never overwrites a file, nor what a link leads to', async () => {
+    const file = await scope.directory();
+    await writeFile(file('precious'), 'precious');
+    await symlink(file('precious'), file('link'));
+    await symlink(file('nothing'), file('dangling'));
+    for (const name of ['precious', 'link', 'dangling']) {
+      const { code, stderr } = await keymux(['keygen', file(name)]);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/exists already.*never overwritten/);
+    }
+    expect(await readFile(file('precious'), 'utf8')).toBe('precious');
+    await expect(stat(file('nothing'))).rejects.toThrow();
+  });
+
+  test('says why it cannot write', async () => {
+    const file = await scope.directory();
+    const { code, stderr } = await keymux(['keygen', file('no/such/directory/key')]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(file('no/such/directory'));
+    expect((await keymux(['keygen'])).code).toBe(2);
+  });
+});
