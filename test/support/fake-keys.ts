@@ -14,6 +14,8 @@ export interface FakeKeyOptions {
   readonly forwardSecrecy?: boolean;
   readonly send?: boolean;
   readonly receive?: boolean;
+  /** The key only seals, and has its level, once an envelope has opened. */
+  readonly provenBy?: 'first envelope' | undefined;
   /** Both sides must name the same one. */
   readonly secret?: string;
   /** Envelopes after which the key seals nothing more. */
@@ -65,8 +67,10 @@ export class FakeKeys implements KeyPort {
       const previous = this.#senders.get(keyId);
       this.#senders.set(keyId, new FakeSendKey(key, secret, this.role, previous?.sealed, options.limit));
     }
+    const proven = { ...options, level: 'authenticated', send: true, receive: false } as const;
+    const onFirst = options.provenBy && ((): void => this.install({ ...proven, provenBy: undefined }));
     if (receive)
-      this.#receivers.set(`${keyId}/${key.generation}`, new FakeReceiveKey(key, secret, this.role));
+      this.#receivers.set(`${keyId}/${key.generation}`, new FakeReceiveKey(key, secret, this.role, onFirst));
     this.#events.push({ type: 'established', key, send, receive });
   }
 
@@ -256,13 +260,15 @@ class FakeSendKey implements SendKey {
 }
 
 class FakeReceiveKey implements ReceiveKey {
-  readonly info: KeyInfo;
+  info: KeyInfo;
   readonly #key: Uint8Array;
+  readonly #onFirst: (() => void) | undefined;
   opened = 0;
 
-  constructor(info: KeyInfo, secret: string, role: Role) {
+  constructor(info: KeyInfo, secret: string, role: Role, onFirst: (() => void) | undefined) {
     this.info = info;
     this.#key = keyBytes(info, secret, role === 'client' ? 'server' : 'client');
+    this.#onFirst = onFirst;
   }
 
   get keyId(): number {
@@ -282,6 +288,10 @@ class FakeReceiveKey implements ReceiveKey {
     decipher.setAuthTag(sealed.subarray(-16));
     const plaintext = decipher.update(sealed.subarray(0, -16));
     decipher.final();
+    if (this.opened === 1 && this.#onFirst) {
+      this.info = { ...this.info, level: 'authenticated' };
+      this.#onFirst();
+    }
     // In two parts, as a real one may: what they hold must not depend on where they are cut.
     const cut = Math.floor(plaintext.length / 2);
     return [plaintext.subarray(0, cut), plaintext.subarray(cut)];

@@ -25,14 +25,14 @@ export class ControlWriter {
 
   /** Writes a KEY_NEGO frame and tells the keys that it is on its way. */
   keyNego(frame: KeyNego): void {
+    const { keys } = this.#state;
     const bytes = encodeControl(frame);
     const keyId = frame.retire ? frame.keyId : this.#binding.keyId;
     const digestBefore = this.#writer.digestBefore(keyId, bytes.length);
     this.#writer.control(keyId, bytes);
     if (!frame.retire) this.#binding.note(this.#writer.generation);
-    this.#state.keys?.sent(frame.keyId, bytes, digestBefore);
+    keys?.sent(frame.keyId, bytes, digestBefore);
     if (frame.retire) this.#writer.endEnvelope(); // it is the last thing that is sealed under this key (spec 3.3)
-    this.#state.pollKeys();
   }
 
   /** Moves session frames to a connection key; does nothing if it cannot seal any more. */

@@ -78,9 +78,8 @@ export class EnvelopeReader {
   }
 
   #close(head: Uint8Array): void {
-    if (this.#atStart || this.#inside.midFrame) {
-      throw keyFailure('an envelope without a frame, or that ends inside one');
-    }
+    // Its least length has room for a frame's head, so one without a frame ends inside one.
+    if (this.#inside.midFrame) throw keyFailure('an envelope that ends inside a frame');
     this.#digest.update(head);
     this.#key = this.#head = undefined;
   }

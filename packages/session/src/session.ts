@@ -157,15 +157,15 @@ export class Session {
     if (this.#error !== undefined) return;
     try {
       action();
-      this.#keyProgress.poll();
       this.#settle();
     } catch (error) {
       this.#fail(toSessionError(error));
     }
   }
 
-  /** Goes on with what was waiting for a key. */
+  /** Hears what the keys have to say, and goes on with what was waiting for them. */
   #settle(): void {
+    this.#keyProgress.poll();
     if (this.#receiver.waiting) this.#receiver.run();
     if (!this.#endPending || this.#receiver.waiting) return;
     this.#endPending = false;
@@ -219,7 +219,7 @@ export class Session {
     try {
       this.#keyProgress.poll();
       const output = this.#sender.next(most);
-      this.#settle(); // a message of a run is out, and a key may have come with it
+      this.#settle(); // a message of a run may be out, and a key have come with it
       return output;
     } catch (error) {
       this.#fail(toSessionError(error));

@@ -1,6 +1,11 @@
 import { GOAWAY, RST } from '@keymux/frames';
 import { describe, expect, test } from 'vitest';
-import { HEADERS, ScriptedPeer, type ScriptFrame } from '../../../test/support/scripted-peer.ts';
+import {
+  HEADERS,
+  ScriptedPeer,
+  type ScriptFrame,
+  switchDigestOf,
+} from '../../../test/support/scripted-peer.ts';
 import { SessionPair } from '../../../test/support/session-pair.ts';
 import { expectFailure, expectNothingBound } from './support.ts';
 
@@ -239,6 +244,18 @@ describe('envelopes that are not right end the session (spec 4.1, rule R4)', () 
   });
 });
 
+test('a key whose peer is proven by its first envelope is reported before what came in it', () => {
+  const peer = new ScriptedPeer({ keys: true });
+  peer.keys.install({ keyId: 1, level: 'none', send: false, provenBy: 'first envelope' });
+  peer.peerKeys.install({ keyId: 1 });
+  peer.session.keysProgressed(peer.now);
+  peer.sees();
+  peer.seals(1, sealedSyn);
+  expect(peer.types).toEqual(['key', 'key', 'stream']);
+  expect(peer.take('stream').key).toMatchObject({ level: 'authenticated' });
+  expect(peer.sees()).toMatchObject([{ under: 1, type: 'key-switch' }]);
+});
+
 describe('KEY_UPDATE (spec 4.3)', () => {
   const ping: ScriptFrame = { type: 'syn-stream', streamId: 9, slot: 1 };
 
@@ -344,6 +361,29 @@ describe('RETIRE (spec 3.3)', () => {
     data: new Uint8Array(0),
   };
 
+  test('is no session frame: both sides still agree on how many there were', () => {
+    const pair = sealedPair();
+    for (const end of [pair.client, pair.server]) end.keys.retire(2);
+    pair.client.session.ping();
+    pair.settle();
+    pair.establish({ keyId: 3 });
+    pair.client.session.ping();
+    pair.settle();
+    expect([pair.client.session.error, pair.server.session.error]).toEqual([undefined, undefined]);
+    expect([pair.client.keys.sender(2), pair.client.keys.receiver(2, 0)]).toEqual([undefined, undefined]);
+  });
+
+  test('a frame that comes too late to go under its key ends the session rather than follow it', () => {
+    const peer = engine();
+    peer.keys.retire(1);
+    peer.session.keysProgressed(peer.now);
+    peer.session.goAway();
+    peer.seals(1, sealedSyn);
+    const seen = peer.sees();
+    expect(seen.at(-1)).toMatchObject({ under: 0, type: 'goaway', status: GOAWAY.KEY_FAILURE });
+    expect(seen.filter(({ under }) => under === 1)).toMatchObject([{ retire: true }]);
+  });
+
   test('is taken in an envelope of its key, with padding', () => {
     const peer = engine();
     peer.seals(1, retire, { type: 'padding', length: 3 });
@@ -399,8 +439,10 @@ describe('early data (spec 3.7)', () => {
   test('a clear request cannot be switched to an early key', () => {
     const peer = early();
     const syn = { type: 'syn-stream', streamId: 1, headers: [[':method', 'POST']] } as ScriptFrame;
-    peer.sends(syn);
-    peer.seals(1, keySwitch({ streamId: 1, count: 1 }), { type: 'data', streamId: 1, payload: 'replayed' });
+    const clear = peer.encode(syn);
+    peer.receives(clear);
+    const fields = { streamId: 1, count: 1, digest: switchDigestOf(1, [clear]) };
+    peer.seals(1, keySwitch(fields), { type: 'data', streamId: 1, payload: 'replayed' });
     expectOnlyError(peer);
   });
 });
@@ -459,7 +501,7 @@ describe('a key that cannot seal', () => {
 });
 
 /** A KEY_SWITCH that says nothing true unless told. */
-function keySwitch(fields: { streamId: number; count?: number }): ScriptFrame {
+function keySwitch(fields: { streamId: number; count?: number; digest?: Uint8Array }): ScriptFrame {
   return {
     type: 'key-switch',
     previousKeyId: 0,

@@ -157,6 +157,15 @@ describe('what we receive', () => {
     expect(peer.session.error).toBeUndefined();
   });
 
+  test('a frame that comes in pieces counts once', () => {
+    const peer = server();
+    const frame = peer.encode({ type: 'data', streamId: 1, payload: Buffer.alloc(60_000) });
+    for (let at = 0; at < frame.length; at += 7000) peer.receives(frame.subarray(at, at + 7000));
+    expect(peer.sees()).toMatchObject([{ type: 'window-update', streamId: 0, delta: 60_000 }]);
+    peer.session.consume(1, 60_000);
+    expect(peer.sees()).toMatchObject([{ type: 'window-update', streamId: 1, delta: 60_000 }]);
+  });
+
   test('one byte beyond the stream window resets the stream, judged by the head alone', () => {
     const peer = server();
     peer.sends({ type: 'data', streamId: 1, payload: Buffer.alloc(65_536) });

@@ -81,6 +81,22 @@ describe('GOAWAY of the peer', () => {
     expect(peer.session.error).toBeUndefined();
   });
 
+  test('with the last stream reset while it had something to send: nothing is left', () => {
+    const peer = new ScriptedPeer({ role: 'client' });
+    peer.session.open(HEADERS);
+    peer.session.open(HEADERS);
+    peer.sees();
+    peer.sends(goaway(3));
+    peer.session.send(1, new Uint8Array(10));
+    peer.session.end(3);
+    peer.sends(
+      { type: 'rst-stream', streamId: 1, status: RST.CANCEL },
+      { type: 'rst-stream', streamId: 3, status: RST.CANCEL },
+    );
+    expect(peer.session.over).toBe(true);
+    expect(peer.sees()).toEqual([]);
+  });
+
   test('may be followed by one that disowns more, but takes nothing back', () => {
     const peer = new ScriptedPeer({ role: 'client' });
     for (let i = 0; i < 3; i++) peer.session.open(HEADERS);

@@ -192,7 +192,7 @@ const send = fc
         const bytes = Buffer.alloc(size, `${byte}.`);
         world.end(side).session.send(stream.id, bytes);
         stream.flows[side].sent.push(bytes);
-    if (size > 0) stream.flows[side].undrained = true;
+        if (size > 0) stream.flows[side].undrained = true;
       },
   );
 
