@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { curl, curlMissing } from '../support/curl.ts';
+import { bodyOf, connectClient, keeperOf } from '../support/library.ts';
 import { jsonLines, KeymuxProcess, keymux } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
 import { closedPort, httpServer } from '../support/servers.ts';
@@ -170,6 +171,33 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       expect(readCapture(near.only).up.negotiated).toEqual(['1/2', '1/2']);
     },
   );
+});
+
+describe('other carriers between separate processes', () => {
+  test('a WebSocket to the proxy: its secret stays one', async () => {
+    const { keys, secret, proxy, origin } = stage;
+    const tap = await Wiretap.start(scope, proxy.port);
+    const way = ['--via', `ws://${tap.address}/`, '--proxy-key', keys.proxy, '--connect-to', origin.address];
+    const args = ['get', 'keymux://alpha.test/account', ...way, '--key', keys.alpha, '--json'];
+    const { code, stdout } = await keymux(args);
+    expect(code).toBe(0);
+    expect(jsonLines(stdout)).toMatchObject([{ status: 200, level: 'authenticated' }]);
+    expect(tap.only.up.toString('latin1')).toMatch(/^GET \/ HTTP\/1\.1\r\n.*Upgrade: websocket/s);
+    expect(tap.sees(secret)).toBe(false);
+  });
+
+  test('a Unix socket to the origin', async () => {
+    const path = (await scope.directory())('origin.sock');
+    const args = ['origin', '--key', `alpha.test=${stage.keys.alpha}`, '--listen', `unix:${path}`];
+    const origin = await KeymuxProcess.start(scope, args, { KEYMUX_SECRET: stage.secret });
+    expect(origin.address).toBe(`unix:${path}`);
+    const { keeper, labels } = await keeperOf({ file: stage.keys.alpha, authorities: ['alpha.test'] });
+    const client = await connectClient(scope, origin.address, { keeper });
+    const label = String(labels[0]);
+    const key = await client.negotiate({ algorithm: 2, label, authority: 'alpha.test' });
+    const answer = await client.request({ host: 'alpha.test', path: '/account', key });
+    expect(await bodyOf(answer)).toContain(stage.secret);
+  });
 });
 
 describe('what goes wrong has an exit code of its own', () => {
