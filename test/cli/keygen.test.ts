@@ -1,5 +1,6 @@
 import { readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { keymuxInside } from '../support/inside.ts';
 import { jsonLines, keymux } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
 
@@ -36,7 +37,7 @@ describe('keymux keygen', () => {
     await symlink(file('precious'), file('link'));
     await symlink(file('nothing'), file('dangling'));
     for (const name of ['precious', 'link', 'dangling']) {
-      const { code, stderr } = await keymux(['keygen', file(name)]);
+      const { code, stderr } = await keymuxInside(['keygen', file(name)]);
       expect(code).toBe(2);
       expect(stderr).toMatch(/exists already.*never overwritten/);
     }
@@ -46,9 +47,9 @@ describe('keymux keygen', () => {
 
   test('says why it cannot write', async () => {
     const file = await scope.directory();
-    const { code, stderr } = await keymux(['keygen', file('no/such/directory/key')]);
+    const { code, stderr } = await keymuxInside(['keygen', file('no/such/directory/key')]);
     expect(code).toBe(2);
     expect(stderr).toContain(file('no/such/directory'));
-    expect((await keymux(['keygen'])).code).toBe(2);
+    expect((await keymuxInside(['keygen'])).code).toBe(2);
   });
 });

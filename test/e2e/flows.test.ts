@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { curl, curlMissing } from '../support/curl.ts';
+import { keymuxInside } from '../support/inside.ts';
 import { bodyOf, connectClient, keeperOf } from '../support/library.ts';
 import { jsonLines, KeymuxProcess, keymux } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
@@ -203,6 +204,8 @@ describe('other carriers between separate processes', () => {
 describe('what goes wrong has an exit code of its own', () => {
   const get = async (args: readonly string[]): Promise<number | null> =>
     (await keymux(['get', ...args])).code;
+  const inside = async (args: readonly string[]): Promise<number | null> =>
+    (await keymuxInside(['get', ...args])).code;
 
   test('4: another key than the origin has', async () => {
     const { origin, keys } = stage;
@@ -225,9 +228,9 @@ describe('what goes wrong has an exit code of its own', () => {
   test('3: nobody listens, here or behind the proxy', async () => {
     const nobody = `127.0.0.1:${await closedPort()}`;
     const url = 'keymux://alpha.test/';
-    expect(await get([url, '--connect-to', nobody])).toBe(3);
-    expect(await get([url, '--via', nobody])).toBe(3);
-    expect(await get([url, '--via', stage.proxy.address, '--connect-to', nobody])).toBe(3);
+    expect(await inside([url, '--connect-to', nobody])).toBe(3);
+    expect(await inside([url, '--via', nobody])).toBe(3);
+    expect(await inside([url, '--via', stage.proxy.address, '--connect-to', nobody])).toBe(3);
   });
 
   test('5: the proxy does not allow the destination', async () => {
@@ -247,10 +250,10 @@ describe('what goes wrong has an exit code of its own', () => {
   });
 
   test('2: what is asked for makes no sense', async () => {
-    expect(await get([])).toBe(2);
-    expect(await get(['ftp://alpha.test/'])).toBe(2);
-    expect(await get(['keymux://alpha.test/', '--key', '/nonexistent'])).toBe(2);
-    expect(await get(['keymux://alpha.test/', '--connect-to', 'nonsense'])).toBe(2);
-    expect(await get(['keymux://alpha.test/', '--no-such-option'])).toBe(2);
+    expect(await inside([])).toBe(2);
+    expect(await inside(['ftp://alpha.test/'])).toBe(2);
+    expect(await inside(['keymux://alpha.test/', '--key', '/nonexistent'])).toBe(2);
+    expect(await inside(['keymux://alpha.test/', '--connect-to', 'nonsense'])).toBe(2);
+    expect(await inside(['keymux://alpha.test/', '--no-such-option'])).toBe(2);
   });
 });
