@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { HeaderList } from '@keymux/frames';
 import type { Keeper } from '@keymux/keys';
 import { type KeyInfo, type Level, type SessionConfig, UsageError } from '@keymux/session';
@@ -213,12 +214,6 @@ async function sendBody(
     stream.end(body);
     return;
   }
-  try {
-    for await (const chunk of body) {
-      if (!stream.write(chunk)) await once(stream, 'drain');
-    }
-    stream.end();
-  } catch (error) {
-    stream.destroy(error as Error);
-  }
+  // It also lets go of the body when the stream is over before its time.
+  await pipeline(body, stream).catch((error: Error) => stream.destroy(error));
 }
