@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import * as http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
@@ -135,6 +135,28 @@ describe('every call takes a signal', () => {
     await aborts((signal) => client.request({ host: 'a.test', path: '/', signal, body: 'x' }));
     expect(client.session.streamCount).toBe(0);
   });
+});
+
+test('a body whose answer is not wanted any more is let go', async () => {
+  const origin = new Origin({ hosts: [{ name: 'a.test', handler: () => ({ status: 200 }) }] });
+  const address = await origin.listen({ host: '127.0.0.1', port: 0 });
+  const client = await Client.connect(`127.0.0.1:${typeof address === 'string' ? '' : address.port}`);
+  scope.defer(async () => {
+    client.session.destroy();
+    await origin.close();
+  });
+  const over = new EventEmitter();
+  const letGo = once(over, 'over');
+  async function* endless(): AsyncGenerator<Buffer> {
+    try {
+      for (;;) yield Buffer.alloc(1024 * 1024);
+    } finally {
+      over.emit('over');
+    }
+  }
+  const asked = client.request({ host: 'a.test', path: '/', body: endless(), level: 'authenticated' });
+  await expect(asked).rejects.toMatchObject({ code: 'ERR_KEYMUX_LEVEL' });
+  await letGo;
 });
 
 test('servers, sessions and clients are disposed of with `await using`', async () => {
