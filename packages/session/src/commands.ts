@@ -110,7 +110,7 @@ export class StreamCommands {
       throw new UsageError('ERR_KEYMUX_NO_KEY', `stream ${id} came sealed; its answer cannot be clear`);
     }
     // The key of the request needs no check: its run is over before anything under it is heard.
-    if (keyId !== stream.openedUnder) refuseEarly(this.#requireSender(keyId));
+    if (keyId !== stream.openedUnder) this.#requireSender(keyId);
     const block = encodeHeaders(headers);
 
     stream.replied = true;
@@ -147,7 +147,12 @@ export class StreamCommands {
     if (key === undefined || stream.payloadOutside) {
       throw new UsageError('ERR_KEYMUX_SWITCH', `stream ${id} cannot be switched to key ${keyId}`);
     }
-    refuseEarly(key);
+    if (stream.ours && key.info.early) {
+      throw new UsageError(
+        'ERR_KEYMUX_SWITCH',
+        `key ${keyId} is early: what it seals can be a replay; wait for its next generation`,
+      );
+    }
     if (stream.queuedSwitches === 0 && !stream.canSwitch(stream.out, this.#state, stream.queuedPayload)) {
       throw new UsageError(
         'ERR_KEYMUX_SWITCH',
@@ -191,15 +196,6 @@ export class StreamCommands {
     if (key !== undefined || keyId === CLEAR) return key;
     throw new UsageError('ERR_KEYMUX_NO_KEY', `key ${keyId} is not established for sending`);
   }
-}
-
-/** KEY_SWITCH never goes under an early key: what it moves would become early data that nobody has judged (spec 3.7). */
-function refuseEarly(key: SendKey | undefined): void {
-  if (!key?.info.early) return;
-  throw new UsageError(
-    'ERR_KEYMUX_SWITCH',
-    `key ${key.keyId} is early: what it seals can be a replay; wait for its next generation`,
-  );
 }
 
 function requireRange(name: string, value: number, min: number, max: number): void {

@@ -7,7 +7,7 @@ export const CLEAR = 0;
 export class ControlBinding {
   /** Connection key, or CLEAR. */
   keyId = CLEAR;
-  /** Of the envelope that the last session frame came in. */
+  /** Of the envelope that the last session frame came in, KEY_SWITCH included. */
   #generation = 0;
   /** Session frames so far: SETTINGS, PING, GOAWAY, WINDOW_UPDATE of stream 0, KEY_NEGO except RETIRE. */
   #frames = 0;

@@ -27,14 +27,14 @@ export class Direction {
   ended = false;
   /** Payload bytes so far. */
   payload = 0;
-  /** Of the envelope that its last frame came in. */
+  /** Of the envelope that its last frame came in, KEY_SWITCH included. */
   #generation = 0;
   /** Frames so far, clear or sealed. */
   #frames = 0;
   #clearPayload = 0;
   /** False for good once there was too much clear payload: the hash is gone then. */
   #switchable = true;
-  /** Over all its frames outside envelopes, until it is switched. */
+  /** Over all its frames outside envelopes; kept after a switch, for the next one. */
   #clearHash: RunningHash | undefined;
 
   /** Takes note of a control frame in an envelope of `generation`, 0 outside. */
@@ -70,8 +70,8 @@ export class Direction {
 
   /** Whether it can be switched once `more` bytes of payload have gone where it is bound to now. */
   canSwitch(rules: SwitchRules, more: number): boolean {
-    if (this.keyId > CLEAR) return true;
-    return this.#switchable && this.#clearPayload + more <= rules.switchLimit;
+    const clear = this.keyId > CLEAR ? 0 : more;
+    return this.#switchable && this.#clearPayload + clear <= rules.switchLimit;
   }
 
   /** What KEY_SWITCH has to say now. */
@@ -88,9 +88,9 @@ export class Direction {
     };
   }
 
-  /** KEY_SWITCH has moved it. It is no frame of the stream itself, so nothing is noted. */
-  switched(): void {
-    this.#clearHash = undefined;
+  /** KEY_SWITCH has moved it, in an envelope of `generation`. It is not counted as a frame itself. */
+  switched(generation: number): void {
+    this.#generation = generation;
   }
 
   #giveUpSwitching(): void {

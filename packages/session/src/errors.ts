@@ -82,6 +82,24 @@ export const peerGone = (status: number): SessionError =>
     `the peer ended the session with status ${status}`,
   );
 
+/** The carrier ended inside a frame, or with `open` streams (spec 2.8). */
+export const carrierEnded = (open: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_CARRIER_ENDED',
+    GOAWAY.PROTOCOL_ERROR,
+    'remote',
+    open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
+  );
+
+/** The peer has sent nothing for `silence` milliseconds (spec 2.7). */
+export const silent = (silence: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_TIMEOUT',
+    GOAWAY.OK,
+    'remote',
+    `the peer has been silent for ${Math.round(silence / 1000)} s`,
+  );
+
 /** The peer sent more than the session window allows. */
 export const flowControlError = (message: string): SessionError =>
   new SessionError('ERR_KEYMUX_FLOW_CONTROL', GOAWAY.FLOW_CONTROL_ERROR, 'remote', message);

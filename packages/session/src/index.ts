@@ -4,5 +4,6 @@ export { DEFAULT_CONFIG, type Padding, type SessionConfig, sessionConfig } from 
 export { type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
-export { Session, type SessionOptions } from './session.ts';
+export { Session } from './session.ts';
+export type { SessionOptions } from './session-options.ts';
 export type { Role } from './state.ts';

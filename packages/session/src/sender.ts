@@ -138,15 +138,24 @@ export class Sender {
       if (entry !== undefined) this.#sendUrgent(entry);
       else if (!this.#takeTurn()) break;
     } while (this.#writer.bytes < most);
-    const output = this.#writer.take();
-    return output.length > 0 ? output : undefined;
+    return this.#taken();
   }
 
-  /** The last words of a session that has failed: what is complete, and GOAWAY. Throws if the key for it cannot seal. */
-  farewell(goaway: Goaway): Uint8Array[] {
+  /** The last words of a session that has failed: what is complete, and GOAWAY if the key for it still seals. */
+  farewell(goaway: Goaway): Uint8Array[] | undefined {
     this.#writer.abandonEnvelope();
-    this.#control.session(goaway);
-    return this.#writer.take();
+    try {
+      this.#control.session(goaway);
+      this.#writer.endEnvelope();
+    } catch {
+      this.#writer.abandonEnvelope();
+    }
+    return this.#taken();
+  }
+
+  #taken(): Uint8Array[] | undefined {
+    const output = this.#writer.take();
+    return output.length > 0 ? output : undefined;
   }
 
   #pushReset(streamId: number, keyId: number, status: number, ours: boolean): void {

@@ -1,41 +1,16 @@
-import {
-  GOAWAY,
-  type Goaway,
-  type HeaderList,
-  MAX_STREAM_ID,
-  RST,
-  SETTING,
-  type Setting,
-} from '@keymux/frames';
-import { Accounts } from './budgets.ts';
+import { GOAWAY, type Goaway, type HeaderList, RST } from '@keymux/frames';
 import { type OpenOptions, type ReplyOptions, StreamCommands } from './commands.ts';
-import { DEFAULT_CONFIG, type SessionConfig, sessionConfig } from './config.ts';
-import { SessionError, toSessionError, UsageError } from './errors.ts';
+import { carrierEnded, type SessionError, silent, toSessionError } from './errors.ts';
 import type { SessionEvent } from './events.ts';
 import { Fifo } from './fifo.ts';
 import { KeepAlive } from './keep-alive.ts';
-import type { KeyPort, RunningHash } from './key-port.ts';
 import { KeyProgress } from './key-progress.ts';
 import { Receiver } from './receiver.ts';
 import { Sender } from './sender.ts';
-import { type Role, removeStream, type SessionState } from './state.ts';
+import { announcement, firstStreamId, initialState, type SessionOptions } from './session-options.ts';
+import { removeStream, type SessionState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
-/** Bytes we may send on a stream until the peer's SETTINGS say otherwise (SPDY/3.1, spec 2.5). */
-const INITIAL_STREAM_WINDOW = 65_536;
-
-export interface SessionOptions {
-  readonly role: Role;
-  readonly config?: Partial<SessionConfig>;
-  /** Without keys the session is plain SPDY/3.1. */
-  readonly keys?: KeyPort | undefined;
-  /** SHA-256; needed with keys. */
-  readonly createHash?: (() => RunningHash) | undefined;
-  /** Now, in milliseconds of any monotonic clock. */
-  readonly now: number;
-  /** The ID of the first stream this side opens, if the session goes on from an earlier life; odd for a client, even for a server. */
-  readonly firstStreamId?: number;
-}
 
 /**
  * One side of one session, without input or output: bytes go in by `receive`, come out by `output`, what happens is polled by
@@ -69,53 +44,18 @@ export class Session {
   #farewellSaid = false;
 
   constructor(options: SessionOptions) {
-    const { role, keys, now } = options;
-    const config = sessionConfig(options.config);
-    if (keys !== undefined && options.createHash === undefined) {
-      throw new UsageError('ERR_KEYMUX_CONFIG', 'a session with keys needs createHash');
-    }
-    this.#state = {
-      role,
-      config,
-      keys,
-      createHash: keys && options.createHash,
-      accounts: new Accounts(config.budgets),
-      streams: new Map(),
+    this.#state = initialState(options, {
       emit: (event) => this.#events.push(event),
       pollKeys: () => this.#keyProgress.poll(),
-      peerStreamWindow: INITIAL_STREAM_WINDOW,
-      // Until the peer announces another limit, it has the default one (spec 1.4).
-      switchLimit: Math.min(config.switchLimit, DEFAULT_CONFIG.switchLimit),
-      peerStreams: 0,
-      ourStreams: 0,
-      peerMaxStreams: Number.POSITIVE_INFINITY,
-      lastPeerStreamId: 0,
-      peerGoneAway: false,
-      draining: false,
-      now,
-    };
+    });
+    const { role, config, now } = this.#state;
     this.#sender = new Sender(this.#state);
     this.#receiver = new Receiver(this.#state, this.#sender);
     this.#keyProgress = new KeyProgress(this.#state, this.#sender);
     this.#commands = new StreamCommands(this.#state, this.#sender, firstStreamId(options));
     this.#keepAlive = new KeepAlive(config.keepAlive, config.keepAliveTimeout, now);
     this.#nextPingId = role === 'client' ? 1 : 2;
-    this.#announce();
-  }
-
-  /** The first frames of a session: SETTINGS and the session window (spec 2.1). */
-  #announce(): void {
-    const { config, keys, role } = this.#state;
-    const entries: Setting[] = [
-      { id: SETTING.MAX_CONCURRENT_STREAMS, value: config.maxConcurrentStreams, flags: 0 },
-      { id: SETTING.INITIAL_WINDOW_SIZE, value: config.streamWindow, flags: 0 },
-    ];
-    if (keys !== undefined && config.algorithms !== 0) {
-      const depth = role === 'client' ? config.depth : 0;
-      entries.push({ id: SETTING.KEYMUX, value: depth * 2 ** 24 + config.algorithms, flags: 0 });
-      entries.push({ id: SETTING.KEYMUX_SWITCH_LIMIT, value: config.switchLimit, flags: 0 });
-    }
-    this.#sender.session({ type: 'settings', clear: false, entries });
+    this.#sender.session(announcement(this.#state));
     const delta = this.#receiver.raiseWindow();
     if (delta > 0) this.#sender.session({ type: 'window-update', streamId: 0, delta });
   }
@@ -171,13 +111,7 @@ export class Session {
     this.#endPending = false;
     this.#state.peerGoneAway = true;
     const open = this.#state.streams.size;
-    if (open === 0 && this.#receiver.atFrameBoundary) return;
-    throw new SessionError(
-      'ERR_KEYMUX_CARRIER_ENDED',
-      GOAWAY.PROTOCOL_ERROR,
-      'remote',
-      open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
-    );
+    if (open > 0 || !this.#receiver.atFrameBoundary) throw carrierEnded(open);
   }
 
   #endDraining(): void {
@@ -189,14 +123,7 @@ export class Session {
   #checkSilence(now: number): void {
     const verdict = this.#keepAlive.check(now);
     if (verdict === 'ask') this.ping();
-    if (verdict !== 'give up') return;
-    const seconds = Math.round(this.#keepAlive.silence(now) / 1000);
-    throw new SessionError(
-      'ERR_KEYMUX_TIMEOUT',
-      GOAWAY.OK,
-      'remote',
-      `the peer has been silent for ${seconds} s`,
-    );
+    if (verdict === 'give up') throw silent(this.#keepAlive.silence(now));
   }
 
   #fail(error: SessionError): void {
@@ -230,13 +157,9 @@ export class Session {
   #farewell(error: SessionError): Uint8Array[] | undefined {
     if (this.#farewellSaid) return undefined;
     this.#farewellSaid = true;
-    try {
-      return this.#sender.farewell(this.#goaway(error.status));
-    } catch {
-      return undefined; // the key that GOAWAY would travel under is the one that failed
-    } finally {
-      this.#state.keys?.close();
-    }
+    const output = this.#sender.farewell(this.#goaway(error.status));
+    this.#state.keys?.close();
+    return output;
   }
 
   #goaway(status: number): Goaway {
@@ -358,11 +281,4 @@ export class Session {
   destroy(error: SessionError): void {
     this.#fail(error);
   }
-}
-
-function firstStreamId({ role, firstStreamId: id }: SessionOptions): number {
-  const parity = role === 'client' ? 1 : 0;
-  if (id === undefined) return 2 - parity;
-  if (Number.isInteger(id) && id > 0 && id <= MAX_STREAM_ID && id % 2 === parity) return id;
-  throw new UsageError('ERR_KEYMUX_CONFIG', `firstStreamId ${id} is no stream ID of a ${role}`);
 }

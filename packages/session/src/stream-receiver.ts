@@ -61,9 +61,11 @@ export class StreamReceiver {
     if (stream === undefined) this.#state.accounts.spend('idle', this.#state.now);
     else if (key === undefined || !this.#maySwitch(stream, frame, key)) {
       throw keyFailure(`KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way`);
+    } else if (key.early && !stream.ours) {
+      this.#resetFor(EARLY_SWITCH(), stream.id, key);
     } else {
       bindDirection(this.#state, stream, stream.in, key.keyId);
-      stream.in.switched();
+      stream.in.switched(key.generation);
       this.#state.emit({ type: 'switched', id: stream.id, key });
     }
   }
@@ -71,7 +73,7 @@ export class StreamReceiver {
   #maySwitch(stream: Stream, frame: KeySwitch, key: KeyInfo): boolean {
     const direction = stream.in;
     const { createHash } = this.#state;
-    if (createHash === undefined || key.early || direction.keyId === key.keyId) return false;
+    if (createHash === undefined || direction.keyId === key.keyId) return false;
     if (!stream.canSwitch(direction, this.#state)) return false;
     return sameRecord(frame, direction.switchRecord(stream.id, stream.answeredBy(direction), createHash));
   }
@@ -155,6 +157,10 @@ function isOfStream(error: unknown): error is StreamError | FrameError {
 }
 
 const NO_BLOCK = new Uint8Array(0);
+
+/** The rule on methods has not seen the request as early data, which may be a replay (spec 3.7). */
+const EARLY_SWITCH = (): StreamError =>
+  new StreamError('ERR_KEYMUX_EARLY', RST.REFUSED_STREAM, 'a request was switched to an early key');
 
 const NO_STREAM = (): StreamError =>
   new StreamError('ERR_KEYMUX_NO_STREAM', RST.INVALID_STREAM, 'DATA for a stream that was never opened');

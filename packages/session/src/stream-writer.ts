@@ -96,7 +96,7 @@ export class StreamWriter {
     const record = out.switchRecord(stream.id, stream.answeredBy(out), createHash);
     this.#writer.control(keyId, encodeControl({ type: 'key-switch', streamId: stream.id, ...record }));
     bindDirection(this.#state, stream, out, keyId);
-    out.switched();
+    out.switched(this.#writer.generation);
     return true;
   }
 

@@ -436,14 +436,28 @@ describe('early data (spec 3.7)', () => {
     expect(peer.find('stream')).toBeDefined();
   });
 
-  test('a clear request cannot be switched to an early key', () => {
+  test('a clear request that is switched to an early key is refused', () => {
     const peer = early();
     const syn = { type: 'syn-stream', streamId: 1, headers: [[':method', 'POST']] } as ScriptFrame;
     const clear = peer.encode(syn);
     peer.receives(clear);
     const fields = { streamId: 1, count: 1, digest: switchDigestOf(1, [clear]) };
     peer.seals(1, keySwitch(fields), { type: 'data', streamId: 1, payload: 'replayed' });
-    expectOnlyError(peer);
+    expect(peer.sees()).toMatchObject([{ type: 'rst-stream', status: RST.REFUSED_STREAM }]);
+    expect(peer.types.slice(1)).toEqual(['stream', 'reset', 'closed']);
+    expectNothingBound(peer);
+  });
+
+  test('an answer can be, and is marked', () => {
+    const peer = new ScriptedPeer({ role: 'client', keys: true });
+    peer.establish({ keyId: 2, authority: 'a', early: true });
+    const id = peer.session.open(HEADERS);
+    const syn = peer.sees().at(-1)?.bytes as Uint8Array;
+    peer.seals(2, keySwitch({ streamId: id, digest: switchDigestOf(id, [], syn) }), {
+      type: 'syn-reply',
+      streamId: id,
+    });
+    expect(peer.take('reply').key).toMatchObject({ keyId: 2, early: true });
   });
 });
 
@@ -480,6 +494,16 @@ describe('a key that cannot seal', () => {
     peer.sees();
     peer.session.ping();
     expect(peer.sees()).toEqual([]);
+    expect(peer.session.over).toBe(true);
+  });
+
+  test('neither for GOAWAY nor for more: what was complete before still goes', () => {
+    const peer = new ScriptedPeer({ role: 'client', keys: true });
+    peer.establish({ keyId: 1, limit: 2 });
+    peer.sees();
+    peer.session.open([...HEADERS, ['x', 'y'.repeat(60_000)]], { keyId: 1 });
+    peer.session.open([...HEADERS, ['x', 'z'.repeat(60_000)]], { keyId: 1 });
+    expect(peer.sees()).toMatchObject([{ under: 1, type: 'syn-stream', streamId: 1 }]);
     expect(peer.session.over).toBe(true);
   });
 

@@ -85,12 +85,6 @@ describe('a call that cannot be carried out throws, and changes nothing', () => 
     ],
     ['reply: unknown key', 'ERR_KEYMUX_NO_KEY', server, ({ session }) => session.reply(3, OK, { keyId: 8 })],
     [
-      'reply: under an early key',
-      'ERR_KEYMUX_SWITCH',
-      server,
-      ({ session }) => session.reply(1, OK, { keyId: 3 }),
-    ],
-    [
       'reply: FIN with the payload outside',
       'ERR_KEYMUX_FIN',
       server,

@@ -72,7 +72,7 @@ describe('a request that begins in the clear and goes on sealed', () => {
       type: 'key-switch',
       previousKeyId: 1,
       count: 3,
-      digest: switchDigestOf(id, []),
+      digest: switchDigestOf(id, [clear]),
     });
     expect(end).toMatchObject({ under: 2, type: 'data', fin: true });
   });
@@ -82,8 +82,9 @@ describe('a request that begins in the clear and goes on sealed', () => {
     const syn = peer.encode({ type: 'syn-stream', streamId: 1 });
     peer.receives(syn);
     peer.seals(1, switchTo({ count: 1, digest: switchDigestOf(1, [syn]) }), data('a'));
-    peer.seals(2, switchTo({ count: 2, digest: switchDigestOf(1, []), previousKeyId: 1 }), data('b'));
-    peer.seals(1, switchTo({ count: 3, digest: switchDigestOf(1, []), previousKeyId: 2 }), data('c', true));
+    const digest = switchDigestOf(1, [syn]);
+    peer.seals(2, switchTo({ count: 2, digest, previousKeyId: 1 }), data('b'));
+    peer.seals(1, switchTo({ count: 3, digest, previousKeyId: 2 }), data('c', true));
     expect(peer.received(1).toString()).toBe('abc');
     expect(peer.session.error).toBeUndefined();
   });
@@ -294,6 +295,17 @@ describe('a KEY_SWITCH that is not right ends the session', () => {
     const digest = switchDigestOf(1, []);
     peer.seals(2, switchTo({ count: 2, digest, previousKeyId: 1, previousGeneration: 1 }), data('y'));
     expect(peer.received(1).toString()).toBe('xy');
+  });
+
+  test('or of the KEY_SWITCH before, if no frame came between', () => {
+    const peer = engine('server');
+    peer.seals(2, { type: 'padding', length: 0 });
+    peer.establish({ keyId: 2, authority: 'b', generation: 1 });
+    peer.seals(1, { type: 'syn-stream', streamId: 1, slot: 1 });
+    const digest = switchDigestOf(1, []);
+    peer.seals(2, { type: 'key-update', count: 1 }, switchTo({ count: 1, digest, previousKeyId: 1 }));
+    peer.seals(1, switchTo({ count: 1, digest, previousKeyId: 2, previousGeneration: 1 }), data('z'));
+    expect(peer.received(1).toString()).toBe('z');
   });
 });
 
