@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, rmSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -201,12 +201,17 @@ async function writeBody(response: Response, config: GetConfig, output: Output):
   }
   if (config.output !== undefined) {
     const partial = `${config.output}.part`;
+    const file = createWriteStream(partial, { flags: 'wx' });
+    const keep = new AbortController();
+    file.once('open', () => dropOnSignal(partial, keep.signal));
     try {
-      await pipeline(response.body, counter, createWriteStream(partial, { flags: 'wx' }));
+      await pipeline(response.body, counter, file);
       await rename(partial, config.output);
     } catch (error) {
       if ((error as { code?: string }).code !== 'EEXIST') await rm(partial, { force: true });
       throw error;
+    } finally {
+      keep.abort();
     }
   } else if (output.json) {
     await pipeline(response.body, counter, async (source: AsyncIterable<Buffer>) => {
@@ -216,6 +221,18 @@ async function writeBody(response: Response, config: GetConfig, output: Output):
     await pipeline(response.body, counter, process.stdout, { end: false });
   }
   return bytes;
+}
+
+/** Removes a file if a signal ends the process, until `keep` is aborted. */
+function dropOnSignal(file: string, keep: AbortSignal): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const drop = (): void => {
+      rmSync(file, { force: true });
+      process.kill(process.pid, signal); // nobody listens any more, so it ends the process
+    };
+    process.once(signal, drop);
+    keep.addEventListener('abort', () => process.off(signal, drop));
+  }
 }
 
 function report(
