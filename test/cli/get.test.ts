@@ -1,12 +1,16 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { watch } from 'node:fs';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { type Handler, Origin, type OriginResponse } from '@keymux/origin';
+import type { MuxSession } from '@keymux/streams';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
 import { keeperOf } from '../support/library.ts';
 import { payload, payloadBuffer } from '../support/payload.ts';
-import { jsonLines, KeymuxProcess, keymux } from '../support/processes.ts';
+import { jsonLines, KeymuxProcess, keymux, PROGRAM } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
 import { makeKey } from '../support/tunnel.ts';
 
@@ -18,8 +22,14 @@ async function serve(handler: Handler, options: { key?: string } = {}): Promise<
   const { key } = options;
   const keys = key === undefined ? undefined : await keeperOf({ file: key, authorities: ['a.test'] });
   const origin = new Origin({ hosts: [{ name: 'a.test', handler }], keeper: keys?.keeper });
+  const sessions: MuxSession[] = [];
+  origin.on('session', (session) => sessions.push(session));
   const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
-  scope.defer(() => origin.close());
+  scope.defer(() => {
+    for (const session of sessions) session.destroy();
+    return origin.close();
+  });
+
   return ['--connect-to', `127.0.0.1:${port}`, ...(key === undefined ? [] : ['--key', key])];
 }
 
@@ -81,6 +91,29 @@ describe('keymux get', () => {
     expect(await readFile(file('kept'), 'utf8')).toBe('as it was');
   });
 
+  test.each(['SIGINT', 'SIGTERM'] as const)('-o leaves nothing when %s ends it', async (signal) => {
+    const to = await serve(() => answer(Readable.from(unfinished())));
+    const file = await scope.directory();
+    const changes = watch(file('.'));
+    scope.defer(() => changes.close());
+    const appeared = once(changes, 'change');
+    const url = 'keymux://a.test/';
+    const child = spawn(process.execPath, [PROGRAM, 'get', url, ...to, '-o', file('out')], {
+      stdio: 'ignore',
+    });
+    const closed = once(child, 'close');
+    await appeared;
+    let left = once(changes, 'change');
+    // Until something of it is written, the file may be there and not yet be guarded.
+    while ((await stat(file('out.part'))).size === 0) {
+      await left;
+      left = once(changes, 'change');
+    }
+    child.kill(signal);
+    expect(await closed).toEqual([null, signal]);
+    expect(await readdir(file('.'))).toEqual([]);
+  });
+
   test('an answer that says it failed is shown, and the status is 1', async () => {
     const to = await serve(() => answer('no such page', 404));
     const { code, stdout } = await keymux(['get', 'keymux://a.test/', ...to]);
@@ -124,6 +157,11 @@ describe('keymux origin', () => {
     ]);
   });
 });
+
+async function* unfinished(): AsyncGenerator<Buffer> {
+  yield Buffer.alloc(1024 * 1024, 'x');
+  await new Promise(() => undefined);
+}
 
 async function* failing(): AsyncGenerator<Buffer> {
   yield Buffer.alloc(1024 * 1024, 'x');
