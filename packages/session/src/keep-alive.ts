@@ -15,7 +15,7 @@ export class KeepAlive {
     this.#heardAt = now;
   }
 
-  /** Something has come, whatever it was. */
+  /** A whole frame, or payload, has come. */
   heard(now: number): void {
     this.#heardAt = now;
     this.#askedAt = undefined;

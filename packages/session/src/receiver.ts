@@ -62,9 +62,11 @@ export class Receiver {
     this.#outside.push(chunk);
   }
 
-  /** Handles all that can be handled now. Throws SessionError. */
-  run(): void {
-    while (this.#step());
+  /** Handles all that can be handled now. Returns whether that was anything: a whole frame, or payload. Throws SessionError. */
+  run(): boolean {
+    let handled = false;
+    while (this.#step()) handled = true;
+    return handled;
   }
 
   /** Handles one item. Returns false if there is none, or it has to wait. */

@@ -65,9 +65,9 @@ export class Session {
   /** Takes bytes from the carrier. The session owns `chunk` from now on and hands out views of it. */
   receive(chunk: Uint8Array, now: number): void {
     this.#advance(now, () => {
-      this.#keepAlive.heard(now);
       this.#receiver.push(chunk);
-      this.#receiver.run();
+      // A frame that trickles in is no sign of life: whoever sends it so slowly only holds our memory (Slowloris).
+      if (this.#receiver.run()) this.#keepAlive.heard(now);
     });
   }
 

@@ -1,4 +1,4 @@
-import { GOAWAY, RST } from '@keymux/frames';
+import { encodeControl, GOAWAY, RST } from '@keymux/frames';
 import { SessionError } from '@keymux/session';
 import { describe, expect, test } from 'vitest';
 import { HEADERS, ScriptedPeer } from '../../../test/support/scripted-peer.ts';
@@ -196,15 +196,26 @@ describe('silence (spec 2.7)', () => {
     expectFailure(peer, 'OK');
   });
 
-  test('is broken by anything, at the same moment too', () => {
+  test('is broken by any frame, at the same moment too', () => {
     const peer = new ScriptedPeer({ config });
     peer.sees();
     peer.session.handleDeadline(31_000);
     peer.now = 31_000;
-    peer.receives(Buffer.from([0]));
+    peer.receives(encodeControl({ type: 'ping', id: 2 }));
     expect(peer.session.nextDeadline()).toBe(61_000);
     peer.session.handleDeadline(46_000);
     expect(peer.session.error).toBeUndefined();
+  });
+
+  test('D12: is not broken by a frame that trickles in', () => {
+    const peer = new ScriptedPeer({ config });
+    peer.sees();
+    for (const byte of encodeControl({ type: 'goaway', lastGoodId: 0, status: 0 }).subarray(0, 15)) {
+      peer.now += 3000;
+      peer.session.handleDeadline(peer.now);
+      peer.receives(Buffer.of(byte));
+    }
+    expect(peer.session.error?.code).toBe('ERR_KEYMUX_TIMEOUT');
   });
 
   test('never matters with keepAlive 0', () => {

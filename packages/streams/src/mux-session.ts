@@ -180,7 +180,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
   async close(): Promise<void> {
     if (this.#finished) return;
-    this.#step(() => this.#session.goAway());
+    this.#step(() => this.#session.goAway(GOAWAY.OK, this.#now()));
     await this.closed;
   }
 
