@@ -199,6 +199,19 @@ describe('answers that are not 200', () => {
     expect((await client.request({ host: 'a.test', path: '/' })).status).toBe(405);
   });
 
+  test('400 for a header name that fills the frame, and the proxy lives on', async () => {
+    const { client, proxy } = await start();
+    const stream = client.session.openStream([[`:${'a'.repeat(64_880)}`, '']]);
+    await once(stream, 'reply');
+    expect(stream.replyHeaders?.[0]).toEqual([':status', '400 Bad Request']);
+    stream.destroy();
+    proxy.once('connect', () => {
+      throw new Error('a listener that fails');
+    });
+    await expect(client.tunnel('10.0.0.1', 80)).rejects.toMatchObject({ code: 'ERR_KEYMUX_STREAM_RESET' });
+    await expect(client.tunnel('10.0.0.1', 80)).rejects.toMatchObject({ status: 403 });
+  });
+
   test('a client that gives up while the name is resolved gets no connection', async () => {
     const { port, count } = await destination();
     let answer = (_addresses: { address: string }[]): void => undefined;

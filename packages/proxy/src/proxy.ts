@@ -92,10 +92,11 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
 
   async #serve(stream: MuxStream, peer: string): Promise<void> {
     let destination = '';
+    let socket: Socket | undefined;
     try {
       const request = decodeRequest(stream.headers);
       destination = request.method === 'CONNECT' ? request.path : request.host;
-      const socket = await this.#connect(request, stream);
+      socket = await this.#connect(request, stream);
       if (stream.destroyed) {
         socket.destroy();
         return;
@@ -104,17 +105,27 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       stream.respond(encodeResponse(200, 'Connection Established'));
       await joinStreams(stream, socket);
     } catch (error) {
-      const status =
-        error instanceof MessageError ? 400 : error instanceof DialError ? error.status : undefined;
-      if (status === undefined) {
-        stream.destroy(error as Error);
-        return;
-      }
-      const { message } = error as Error;
+      socket?.destroy();
+      this.#refuse(stream, peer, destination, error as Error);
+    }
+  }
+
+  /** Answers with the reason. Whatever goes wrong with that must not be more than the end of this stream. */
+  #refuse(stream: MuxStream, peer: string, destination: string, error: Error): void {
+    const status =
+      error instanceof MessageError ? 400 : error instanceof DialError ? error.status : undefined;
+    if (status === undefined) {
+      stream.destroy(error);
+      return;
+    }
+    try {
+      const { message } = error;
       this.#report(stream, peer, destination, status, message);
       stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', [['keymux-reason', message]]));
       stream.end();
       stream.resume();
+    } catch (failure) {
+      stream.destroy(failure as Error);
     }
   }
 

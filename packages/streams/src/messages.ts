@@ -98,7 +98,7 @@ function pseudoHeaders(headers: HeaderList, known: readonly string[]): Map<strin
   const found = new Map<string, string>();
   for (const [name, value] of headers) {
     if (!name.startsWith(':')) continue;
-    if (!known.includes(name)) throw new MessageError(`${name} has no place in this message`);
+    if (!known.includes(name)) throw new MessageError(`${name.slice(0, 64)} has no place in this message`);
     if (found.has(name)) throw new MessageError(`${name} occurs twice`);
     found.set(name, value);
   }
