@@ -36,7 +36,7 @@ export type SessionEvent =
   | { readonly type: 'end'; readonly id: number }
   /** The peer's direction of the stream travels under another key from here on. */
   | { readonly type: 'switched'; readonly id: number; readonly key: KeyInfo }
-  /** All that was queued for the stream has been handed out by `output`. */
+  /** All that was queued for the stream, or a head that ends our direction, has been handed out by `output`. */
   | { readonly type: 'drain'; readonly id: number }
   /** The stream ended before its time. `origin` says who reset it. */
   | {

@@ -41,7 +41,10 @@ export class StreamWriter {
       this.frame(stream, { type: 'syn-reply', streamId: stream.id, fin: opening.fin, block });
     }
     stream.started = true;
-    if (opening.fin) this.#ended(stream);
+    if (opening.fin) {
+      this.#state.emit({ type: 'drain', id: stream.id });
+      this.#ended(stream);
+    }
     return true;
   }
 

@@ -74,7 +74,7 @@ describe('the life of a stream', () => {
     const id = peer.session.open(HEADERS, { fin: true });
     expect(peer.sees()).toMatchObject([{ type: 'syn-stream', streamId: 1, fin: true, headers: HEADERS }]);
     peer.sends({ type: 'syn-reply', streamId: id, headers: OK, fin: true });
-    expect(peer.types).toEqual(['reply', 'end', 'closed']);
+    expect(peer.types).toEqual(['drain', 'reply', 'end', 'closed']);
   });
 
   test('the last payload carries FIN', () => {
@@ -129,7 +129,7 @@ describe('the life of a stream', () => {
     client.session.open(HEADERS, { unidirectional: true, fin: true });
     pair.settle();
     expect(server.types).toEqual(['stream', 'end', 'closed']);
-    expect(client.types).toEqual(['closed']);
+    expect(client.types).toEqual(['drain', 'closed']);
   });
 
   test('a server opens streams with even IDs', () => {
@@ -175,7 +175,7 @@ describe('the life of a stream', () => {
       { streamId: 2 ** 31 - 1 },
     ]);
     peer.sends({ type: 'syn-reply', streamId: 2 ** 31 - 1, fin: true });
-    expect(peer.types).toEqual(['reply', 'end', 'closed']);
+    expect(peer.types).toEqual(['drain', 'drain', 'reply', 'end', 'closed']);
   });
 
   test('a peer can use the last stream ID and none after it', () => {

@@ -20,9 +20,13 @@ export class CarrierWriter {
     return !this.#blocked && this.#carrier.writable;
   }
 
-  write(buffers: readonly Uint8Array[]): void {
+  /** `onTaken` is called when the carrier is done with the buffers. */
+  write(buffers: readonly Uint8Array[], onTaken?: () => void): void {
+    const last = buffers.length - 1;
     this.#carrier.cork();
-    for (const buffer of buffers) this.#blocked = !this.#carrier.write(buffer);
+    for (const [i, buffer] of buffers.entries()) {
+      this.#blocked = !this.#carrier.write(buffer, i === last ? onTaken : undefined);
+    }
     this.#carrier.uncork();
   }
 

@@ -80,9 +80,13 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #pending = new PendingKeys();
   readonly #established = new Map<number, KeyInfo>();
   readonly #timer: DeadlineTimer;
+  /** Streams whose buffers are in the output that is being made. */
+  #untaken: MuxStream[] = [];
   #flushQueued = false;
   #peerStatus: number = GOAWAY.OK;
   #peerAlgorithms: number | undefined;
+  /** A GOAWAY was sent or received. */
+  #leaving = false;
   #finished = false;
 
   constructor(carrier: Duplex, options: MuxSessionOptions) {
@@ -122,6 +126,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   get streamCount(): number {
     return this.#session.streamCount;
+  }
+
+  /** Whether the session still takes streams: it is not over, and neither side is going away. `canOpen` can be false for a while all the same. */
+  get takesStreams(): boolean {
+    return !this.#finished && !this.#leaving;
   }
 
   /** Whether `openStream` would be accepted now. */
@@ -180,6 +189,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
   async close(): Promise<void> {
     if (this.#finished) return;
+    this.#leaving = true;
     this.#step(() => this.#session.goAway(GOAWAY.OK, this.#now()));
     await this.closed;
   }
@@ -243,7 +253,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#streams.get(event.id)?.receiveSwitch(event.key);
         return;
       case 'drain':
-        this.#streams.get(event.id)?.receiveDrain();
+        this.#drained(this.#streams.get(event.id));
         return;
       case 'reset':
         this.#detach(event.id, this.#resetError(event.id, event.status, event.origin));
@@ -266,6 +276,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         return;
       case 'goaway':
         this.#peerStatus = event.status;
+        this.#leaving = true;
         this.emit('goaway', event.status);
         return;
       case 'pong':
@@ -348,8 +359,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     while (this.#writer.ready && !this.#finished) {
       const output = this.#session.output();
       if (output === undefined) break;
-      this.#writer.write(output);
       this.#handleEvents();
+      this.#writer.write(output, this.#takeUntaken());
     }
     this.#handleEvents();
     this.#resumeReading();
@@ -358,6 +369,21 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
       this.#finish(ours ? (error.cause as Error | undefined) : this.#explain(error));
     } else this.#timer.set(this.#session.nextDeadline());
+  }
+
+  #drained(stream: MuxStream | undefined): void {
+    if (stream?.deferDrain()) this.#untaken.push(stream);
+    else stream?.receiveDrain();
+  }
+
+  /** What to do when the carrier has taken the output at hand. */
+  #takeUntaken(): (() => void) | undefined {
+    const streams = this.#untaken;
+    if (streams.length === 0) return undefined;
+    this.#untaken = [];
+    return () => {
+      for (const stream of streams) stream.receiveDrain();
+    };
   }
 
   /** If the peer has said why it left, that is the better explanation. */
@@ -380,11 +406,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#step(() => this.#session.carrierEnded(this.#now()));
     if (this.#finished) return;
     this.#pump();
-    if (!this.#finished) this.#finish(this.#explain(undefined));
+    if (!this.#finished) this.#finish(this.#explain(this.#session.error));
   }
 
-  #finish(error: Error | undefined): void {
+  #finish(cause: Error | undefined): void {
     if (this.#finished) return;
+    const error = cause ?? (this.#pending.size > 0 ? endedTooEarly() : undefined);
     this.#finished = true;
     this.#timer.clear();
     this.#keys?.close();
@@ -395,4 +422,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     traceSession('close', this, error);
     this.emit('close', error);
   }
+}
+
+/** The peer left between two frames, which is a normal end, but something was waited for. */
+function endedTooEarly(): SessionError {
+  const message = 'the peer ended the connection during a negotiation';
+  return new SessionError('ERR_KEYMUX_CARRIER_ENDED', GOAWAY.OK, 'remote', message);
 }

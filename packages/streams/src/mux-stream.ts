@@ -43,6 +43,8 @@ export class MuxStream extends Duplex {
   #host: StreamHost | undefined;
   readonly #sent = new DirectionSecurity();
   readonly #received = new DirectionSecurity();
+  /** The key of the SYN_STREAM, which the answer travels under if nothing else is said. */
+  readonly #openKey: KeyInfo | undefined;
   #replied = false;
   /** FIN went with the SYN_STREAM or the SYN_REPLY. */
   #endSent = false;
@@ -50,6 +52,7 @@ export class MuxStream extends Duplex {
   /** Received bytes that are pushed but not asked for yet; credit for them is withheld. */
   #unread = 0;
   #idleTimer: NodeJS.Timeout | undefined;
+  #drainDeferred = false;
   #onDrain: ((error?: Error | null) => void) | undefined;
 
   constructor(host: StreamHost, options: MuxStreamOptions) {
@@ -60,6 +63,7 @@ export class MuxStream extends Duplex {
     this.headers = options.headers;
     this.payloadOutside = options.payloadOutside;
     const opener = options.ours ? this.#sent : this.#received;
+    this.#openKey = options.key;
     opener.switchTo(options.key);
     opener.note();
     if (options.unidirectional) this.endWithHead();
@@ -94,7 +98,7 @@ export class MuxStream extends Duplex {
     const { fin = false, key } = options;
     if (!this.#attempt((host) => host.reply(this.id, headers, { fin, keyId: key?.keyId }))) return;
     this.#replied = true;
-    this.#sent.switchTo(key ?? this.#received.now.key);
+    this.#sent.switchTo(key ?? this.#openKey);
     this.#sent.note();
     if (fin) this.endWithHead();
   }
@@ -163,8 +167,18 @@ export class MuxStream extends Duplex {
     this.push(null);
   }
 
+  /**
+   * @internal All that was written is on its way. If it leaves as it is, not sealed, its buffers are the writer's again only when the
+   * carrier has taken them; then true is returned, and `receiveDrain` must follow.
+   */
+  deferDrain(): boolean {
+    this.#drainDeferred = this.payloadOutside || this.#sent.now.key === undefined;
+    return this.#drainDeferred;
+  }
+
   /** @internal */
   receiveDrain(): void {
+    this.#drainDeferred = false;
     const done = this.#onDrain;
     this.#onDrain = undefined;
     done?.();
@@ -173,6 +187,7 @@ export class MuxStream extends Duplex {
   /** @internal The session has forgotten the stream; `error` tells why if it ended before its time. */
   detach(error: Error | undefined): void {
     this.#host = undefined;
+    if (error === undefined && this.#drainDeferred) return;
     const done = this.#onDrain;
     this.#onDrain = undefined;
     if (error !== undefined) this.destroy(error);
@@ -200,12 +215,12 @@ export class MuxStream extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (this.#host === undefined || this.#endSent) {
+    if (this.#host === undefined) {
       done();
       return;
     }
     this.#onDrain = done;
-    this.#host.end(this.id);
+    if (!this.#endSent) this.#host.end(this.id);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -263,7 +278,8 @@ export class MuxStream extends Duplex {
 
 /** What the peer is told about the reason. Aborting is not a failure. */
 function statusFor(error: Error | null): number {
-  if (error instanceof StreamResetError) return error.status;
+  // A status of 0 has no meaning, and cannot be sent on.
+  if (error instanceof StreamResetError) return error.status || RST.CANCEL;
   const cancelled = error === null || error.name === 'AbortError' || error.name === 'TimeoutError';
   return cancelled ? RST.CANCEL : RST.INTERNAL_ERROR;
 }

@@ -19,6 +19,10 @@ export class PendingKeys {
     });
   }
 
+  get size(): number {
+    return this.#waiting.size;
+  }
+
   canSeal(key: KeyInfo): void {
     const waiting = this.#waiting.get(key.keyId);
     if (waiting === undefined || (key.early && !waiting.early)) return;

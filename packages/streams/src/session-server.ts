@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { sessionConfig } from '@keymux/session';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
 import { acceptWebSockets } from './websocket.ts';
 
@@ -38,7 +39,8 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   constructor(options: SessionServerOptions = {}) {
     super();
-    this.#options = { ...DEFAULTS, ...options };
+    sessionConfig(options.config); // refuse a bad configuration here, not at the first connection
+    this.#options = options;
     this.#http = createHttpServer((_request, response) => {
       response.writeHead(426, { connection: 'close', 'content-type': 'text/plain' });
       response.end('This port speaks SPDY/3.1, plainly or over a WebSocket with subprotocol spdy-3.1.\n');
@@ -90,7 +92,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     const peer = describe(socket);
     this.#greeting.set(
       socket,
-      setTimeout(() => socket.destroy(), this.#options.greetingTimeout),
+      setTimeout(() => socket.destroy(), this.#options.greetingTimeout ?? DEFAULTS.greetingTimeout),
     );
     socket.on('error', () => undefined); // `close` follows
     socket.once('close', () => this.#greeted(socket));

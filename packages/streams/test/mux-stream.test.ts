@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { duplexPair } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
+import { Keyring, LocalKeeper, PreSharedKey } from '@keymux/keys';
+import { describe, expect, it } from 'vitest';
+import {
+  connectSocket,
+  encodeRequest,
+  encodeResponse,
+  MuxSession,
+  type MuxStream,
+  SessionServer,
+} from '../src/index.ts';
+
+const KEY = new Uint8Array(32).fill(7);
+const GET = encodeRequest({ method: 'GET', path: '/', host: 'a.test', scheme: 'http', headers: [] });
+const OK = encodeResponse(200, 'OK');
+
+function keeper(): { keeper: LocalKeeper; label: string } {
+  const keyring = new Keyring();
+  const label = keyring.add(new PreSharedKey(KEY), { authorities: ['', 'a.test'] });
+  return { keeper: new LocalKeeper({ keyring }), label };
+}
+
+/** Two sessions over a pair of streams in memory. */
+function pair(onStream: (stream: MuxStream) => void) {
+  const [left, right] = duplexPair();
+  const { label, keeper: ours } = keeper();
+  const client = new MuxSession(left, { role: 'client', keeper: ours });
+  const server = new MuxSession(right, { role: 'server', keeper: keeper().keeper });
+  server.on('stream', onStream);
+  return { client, server, label };
+}
+
+describe('a stream', () => {
+  it('does not lose an answer of headers only, given later', async () => {
+    const { client } = pair((stream) => {
+      stream.resume();
+      setTimeout(() => stream.respond(OK, { fin: true }), 10);
+    });
+    const stream = client.openStream(GET, { fin: true });
+    expect(await text(stream)).toBe('');
+    expect(stream.replyHeaders).toEqual(OK);
+    expect(stream.errored).toBeNull();
+  });
+
+  it('gives a clear buffer back only when the carrier has taken it', async () => {
+    // Over TCP: a carrier in memory passes buffers on, and is never done with them.
+    let received: Promise<Buffer> | undefined;
+    await using server = new SessionServer();
+    server.on('session', (session) => {
+      session.on('stream', (stream) => {
+        received = buffer(stream);
+        stream.respond(OK, { fin: true });
+      });
+    });
+    const { port } = (await server.listen({ port: 0, host: '127.0.0.1' })) as AddressInfo;
+    const client = new MuxSession(await connectSocket({ port, host: '127.0.0.1' }), { role: 'client' });
+    const stream = client.openStream(GET);
+    const chunk = Buffer.alloc(100_000, 'a');
+    for (let i = 0; i < 8; i++) {
+      chunk.fill('a'.charCodeAt(0) + i);
+      await new Promise<void>((resolve, reject) =>
+        stream.write(chunk, (error) => (error ? reject(error) : resolve())),
+      );
+    }
+    await new Promise<void>((resolve) => stream.end(resolve));
+    const expected = createHash('sha256');
+    for (let i = 0; i < 8; i++) expected.update(Buffer.alloc(100_000, 'a'.charCodeAt(0) + i));
+    const digest = createHash('sha256')
+      .update((await received) as Buffer)
+      .digest('hex');
+    expect(digest).toBe(expected.digest('hex'));
+    await client.close();
+  });
+
+  it('answers under the key of the request, and says so, although what comes now is sealed', async () => {
+    let answered: MuxStream | undefined;
+    const { client, label } = pair((stream) => {
+      stream.on('data', () => undefined);
+      stream.once('switched', () => {
+        stream.respond(OK);
+        answered = stream;
+        stream.end('clear');
+      });
+    });
+    const key = await client.negotiate({ algorithm: 2, label });
+    const stream = client.openStream(GET);
+    stream.write('clear');
+    stream.switchKey(key);
+    stream.end('sealed');
+    expect(await text(stream)).toBe('clear');
+    expect(stream.security.received.level).toBe('none');
+    expect(answered?.security.sent.level).toBe('none');
+    expect(answered?.security.received.level).toBe('none');
+    expect(answered?.security.receiving.level).toBe('authenticated');
+  });
+
+  it('is not broken by a peer that resets it before it is answered', async () => {
+    const { client, server } = pair((stream) => {
+      stream.once('close', () => stream.respond(OK));
+    });
+    const stream = client.openStream(GET);
+    await new Promise(setImmediate);
+    stream.destroy();
+    await new Promise(setImmediate);
+    expect(server.takesStreams).toBe(true);
+  });
+});
+
+describe('a session', () => {
+  it('fails a negotiation that the peer leaves unanswered by hanging up', async () => {
+    const [left, right] = duplexPair();
+    const { keeper: ours, label } = keeper();
+    const client = new MuxSession(left, { role: 'client', keeper: ours });
+    const negotiation = client.negotiate({ algorithm: 2, label });
+    right.resume().end();
+    await expect(negotiation).rejects.toMatchObject({ code: 'ERR_KEYMUX_CARRIER_ENDED' });
+    expect(await client.closed).toMatchObject({ code: 'ERR_KEYMUX_CARRIER_ENDED' });
+  });
+
+  it('does not negotiate as a server before the client has announced itself', async () => {
+    const { server, label } = pair(() => undefined);
+    await expect(server.negotiate({ algorithm: 2, label })).rejects.toMatchObject({
+      code: 'ERR_KEYMUX_NOT_ANNOUNCED',
+    });
+  });
+});
