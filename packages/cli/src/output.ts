@@ -20,7 +20,7 @@ export class Output {
   /** Something happened. `text` is how people read it; undefined if only scripts care. */
   log(event: LogEvent, text?: string): void {
     if (this.json) process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
-    else if (text !== undefined) process.stderr.write(`${text}\n`);
+    else if (text !== undefined) process.stderr.write(`${printable(text)}\n`);
   }
 
   warn(text: string): void {
@@ -39,7 +39,8 @@ export function printError(error: unknown): void {
     const message = explain(cause);
     if (message !== '' && !lines.some((line) => line.includes(message))) lines.push(message);
   }
-  process.stderr.write(`${paint('red', 'keymux')}: ${lines.join('\n  because: ') || String(error)}\n`);
+  const text = lines.map(printable).join('\n  because: ') || String(error);
+  process.stderr.write(`${paint('red', 'keymux')}: ${text}\n`);
 }
 
 /** The message of an error; those of the system in words. */
@@ -64,6 +65,12 @@ function explain(error: Error): string {
     default:
       return error.message;
   }
+}
+
+/** Text without what a terminal would obey: what a peer says ends up on the user's screen. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
+  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '.');
 }
 
 export type Style = Parameters<typeof styleText>[0];

@@ -58,6 +58,7 @@ export interface Response {
   readonly reason: string;
   readonly headers: HeaderList;
   readonly body: MuxStream;
+  /** Of all that has come so far. */
   readonly security: StreamSecurity;
 }
 
@@ -92,7 +93,10 @@ export class Client {
     return this.session.negotiate({ ...request, signal });
   }
 
-  /** Sends a request and waits for the head of the answer. Rejects with LevelError, RefusedError (421) or the stream's error. */
+  /**
+   * Sends a request and waits for the head of the answer. Rejects with LevelError or HostKeyError if the answer is not protected as required,
+   * MessageError if it is no answer, or the stream's error.
+   */
   async request(options: RequestOptions): Promise<Response> {
     const { method = 'GET', host, path, scheme = 'http', headers = [], body, key, signal } = options;
     this.#requireKey(key);
@@ -115,24 +119,38 @@ export class Client {
 
   async #answer(stream: MuxStream, options: RequestOptions): Promise<Response> {
     await replied(stream, options.signal);
-    const { status, reason, headers } = decodeResponse(stream.replyHeaders ?? []);
-    const { security } = stream;
+    try {
+      const head = decodeResponse(stream.replyHeaders ?? []);
+      this.#checkAnswer(stream, options);
+      stream.on('switched', () => {
+        try {
+          this.#checkAnswer(stream, options);
+        } catch (error) {
+          stream.destroy(error as Error);
+        }
+      });
+      return {
+        ...head,
+        body: stream,
+        get security() {
+          return stream.security;
+        },
+      };
+    } catch (error) {
+      stream.destroy();
+      throw error;
+    }
+  }
+
+  /** Throws LevelError or HostKeyError unless what comes is protected as required, by a key that speaks for the host (spec 4.4). */
+  #checkAnswer({ security }: MuxStream, options: RequestOptions): void {
     const required = options.level ?? options.key?.level ?? 'none';
-    const { level, key: answerKey } = security.received;
+    const { level } = security.received;
+    const { key: answerKey } = security.receiving;
     const reached = options.key === undefined ? level : weaker(level, options.key.level);
-    if (!satisfies(reached, required)) {
-      stream.destroy();
-      throw new LevelError(options.host, required, reached);
-    }
-    if (
-      answerKey !== undefined &&
-      answerKey.keyId !== options.key?.keyId &&
-      answerKey.authority !== hostname(options.host)
-    ) {
-      stream.destroy();
-      throw new HostKeyError(options.host);
-    }
-    return { status, reason, headers, body: stream, security };
+    if (!satisfies(reached, required)) throw new LevelError(options.host, required, reached);
+    const ours = answerKey === undefined || answerKey.keyId === options.key?.keyId;
+    if (!ours && answerKey.authority !== hostname(options.host)) throw new HostKeyError(options.host);
   }
 
   /** Opens a tunnel through the proxy at the other end. Rejects with RefusedError if it is refused, or the stream's error. */

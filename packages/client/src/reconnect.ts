@@ -6,6 +6,8 @@ export interface BackoffOptions {
   readonly least?: number;
   /** Longest wait, in milliseconds. */
   readonly most?: number;
+  /** Makes no more values, and cuts a wait short, once it is aborted. */
+  readonly signal?: AbortSignal;
   readonly sleep?: (ms: number) => Promise<void>;
 }
 
@@ -16,7 +18,8 @@ export interface BackoffOptions {
 export class Reconnector<T> {
   readonly #make: () => Promise<T>;
   readonly #usable: (value: T) => boolean;
-  readonly #options: Required<BackoffOptions>;
+  readonly #options: Required<Omit<BackoffOptions, 'signal'>>;
+  readonly #signal: AbortSignal | undefined;
   #current: Promise<T> | undefined;
   #value: T | undefined;
   #failures = 0;
@@ -24,11 +27,13 @@ export class Reconnector<T> {
   constructor(make: () => Promise<T>, usable: (value: T) => boolean, options: BackoffOptions = {}) {
     this.#make = make;
     this.#usable = usable;
+    const { signal, ...backoff } = options;
+    this.#signal = signal;
     this.#options = {
       least: 250,
       most: 30_000,
-      sleep: (ms) => sleep(ms),
-      ...options,
+      sleep: (ms) => sleep(ms, undefined, { signal }),
+      ...backoff,
     };
   }
 
@@ -43,6 +48,7 @@ export class Reconnector<T> {
 
   async #renew(): Promise<T> {
     if (this.#failures > 0) await this.#options.sleep(this.#wait());
+    this.#signal?.throwIfAborted();
     try {
       this.#value = await this.#make();
       this.#failures = 0;

@@ -40,14 +40,12 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   const label = labels.get(config.key ?? '');
   const once = new DestinationPolicy(config.once);
   let current: Client | undefined;
+  const stopping = new AbortController();
   const uplink = new Reconnector<Uplink>(
     async () => {
       const client = await Client.connect(config.proxy, { keeper });
       current = client;
-      const key =
-        label === undefined
-          ? undefined
-          : await client.negotiate({ algorithm: algorithmId(config.algorithm), label });
+      const key = label === undefined ? undefined : await negotiate(client, config.algorithm, label);
       client.session.on('close', (error) => {
         output.log(
           { event: 'disconnected', error: error?.message },
@@ -60,7 +58,8 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
       );
       return { client, key };
     },
-    ({ client }) => client.session.canOpen,
+    ({ client }) => client.session.takesStreams,
+    { signal: stopping.signal },
   );
   await uplink.get();
   const front = createHttpFront(async ({ host, port }, signal) => {
@@ -69,6 +68,7 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   });
   const service = {
     close: async (): Promise<void> => {
+      stopping.abort(new Error('keymux connect is ending'));
       front.close();
       front.closeIdleConnections();
       await current?.close();
@@ -79,4 +79,14 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
     front.listen(config.listen, resolve);
   });
   await serveUntilSignal('local HTTP proxy', service, front.address() as AddressInfo | string, output);
+}
+
+/** A session whose negotiation failed is of no use, and would keep the process alive. */
+async function negotiate(client: Client, algorithm: 'psk' | 'spiped', label: string): Promise<KeyInfo> {
+  try {
+    return await client.negotiate({ algorithm: algorithmId(algorithm), label });
+  } catch (error) {
+    client.session.destroy();
+    throw error;
+  }
 }

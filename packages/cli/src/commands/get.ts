@@ -9,7 +9,7 @@ import { algorithm, ConfigError, flag, list, readConfig } from '../config.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { addUse, algorithmId, type LoadedKeys, loadKeys } from '../keys.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
-import type { Output } from '../output.ts';
+import { type Output, printable } from '../output.ts';
 
 const schema = z.object({
   url: list,
@@ -50,6 +50,9 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
     throw new ConfigError('--output takes one URL: several would overwrite each other');
   }
   const targets = config.url.map((url) => parseTarget(url, config.connectTo));
+  if (config.proxyKey !== undefined && config.via === undefined) {
+    throw new ConfigError('--proxy-key is for a proxy: name it with --via');
+  }
   const files = keyFiles(config, targets);
   const uses = new Map<string, string[]>();
   for (const [hostname, file] of files) addUse(uses, file, hostname);
@@ -127,10 +130,8 @@ class Route {
     const { proxyKey, proxyAlgorithm } = this.#config;
     const client = await Client.connect(via, { keeper: this.#keys.keeper });
     const label = this.#keys.labels.get(proxyKey ?? '');
-    const key =
-      label === undefined
-        ? undefined
-        : await client.negotiate({ algorithm: algorithmId(proxyAlgorithm), label });
+    if (label === undefined) return { client, key: undefined };
+    const key = await orDestroy(client, client.negotiate({ algorithm: algorithmId(proxyAlgorithm), label }));
     return { client, key };
   }
 
@@ -175,9 +176,26 @@ function keyFiles(config: GetConfig, targets: readonly Target[]): Map<string, st
   const [common, ...more] = config.key.filter((entry) => !entry.includes('='));
   if (more.length > 0)
     throw new ConfigError('several --key FILE: write --key NAME=FILE to say which host each is for');
+  const hosts = new Set(targets.map(({ hostname }) => hostname));
+  for (const name of files.keys()) {
+    if (!hosts.has(name))
+      throw new ConfigError(
+        `--key ${name}=…: no URL has the host "${name}", so its request would travel in the clear`,
+      );
+  }
   if (common !== undefined)
     for (const { hostname } of targets) if (!files.has(hostname)) files.set(hostname, common);
   return files;
+}
+
+/** A session whose negotiation failed is of no use, and would keep the process alive. */
+async function orDestroy<T>(client: Client, promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    client.session.destroy();
+    throw error;
+  }
 }
 
 async function readData(data: string): Promise<Uint8Array | string> {
@@ -197,7 +215,7 @@ async function writeBody(response: Response, config: GetConfig, output: Output):
   });
   if (config.include && !output.json) {
     const lines = response.headers.map(([name, value]) => `${name}: ${value}`);
-    output.result([`${response.status} ${response.reason}`, ...lines, ''].join('\n'));
+    output.result(printable([`${response.status} ${response.reason}`, ...lines, ''].join('\n')));
   }
   if (config.output !== undefined) {
     const partial = `${config.output}.part`;
@@ -249,6 +267,6 @@ function report(
     return;
   }
   process.stderr.write(
-    `${status} ${reason}, ${bytes} bytes, level ${security.level}\n${legs.map(formatLeg).join('\n')}\n`,
+    `${status} ${printable(reason)}, ${bytes} bytes, level ${security.level}\n${legs.map(formatLeg).join('\n')}\n`,
   );
 }
