@@ -56,4 +56,19 @@ describe('the local HTTP proxy', () => {
     await aborted;
     expect(signal.aborted).toBe(true);
   });
+
+  test.each([
+    ['status 000', 'HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n', '502 Bad Gateway'],
+    ['status 101', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n', '502 Bad Gateway'],
+    ['a switch', 'HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', '502 Bad Gateway'],
+    ['control characters beside the status', 'HTTP/1.1 200 a\x01b\r\nContent-Length: 0\r\n\r\n', '200 OK'],
+    ['nothing', '', '502 Bad Gateway'],
+  ])('a destination that answers with %s', async (_, answer, expected) => {
+    const port = await tcpServer(scope, (socket) => {
+      socket.once('data', () => socket.end(answer));
+    });
+    const local = await start(async () => connect({ port, host: '127.0.0.1' }));
+    local.write('GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n');
+    expect((await text(local)).split('\r\n')[0]).toBe(`HTTP/1.1 ${expected}`);
+  });
 });

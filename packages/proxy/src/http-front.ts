@@ -62,8 +62,9 @@ async function forward(open: OpenTunnel, request: IncomingMessage, response: Ser
   }
   const gone = new AbortController();
   response.once('close', () => gone.abort(new Error('the local program went away')));
+  let stream: Duplex | undefined;
   try {
-    const stream = await open(destination, gone.signal);
+    stream = await open(destination, gone.signal);
     const outgoing = httpRequest({
       createConnection: () => stream as never,
       method: request.method ?? 'GET',
@@ -73,19 +74,25 @@ async function forward(open: OpenTunnel, request: IncomingMessage, response: Ser
       signal: gone.signal,
     });
     outgoing.on('response', (incoming) => {
-      response.writeHead(
-        incoming.statusCode ?? 502,
-        incoming.statusMessage,
-        endToEndPairs(incoming.rawHeaders),
-      );
-      incoming.pipe(response);
       incoming.on('error', () => response.destroy());
+      try {
+        const { statusCode = 0, rawHeaders } = incoming;
+        if (statusCode < 200) throw new Error('an answer that is none, or that nobody asked for');
+        response.writeHead(statusCode, endToEndPairs(rawHeaders)); // without the status text: it may hold anything
+        incoming.pipe(response);
+      } catch {
+        outgoing.destroy();
+        answer(response, 502, 'the destination did not answer in valid HTTP');
+      }
     });
     outgoing.on('error', (error) =>
       response.headersSent ? response.destroy() : answer(response, 502, error.message),
     );
+    // A switch to another protocol, which nobody asked for, ends it without more.
+    outgoing.on('close', () => answer(response, 502, 'the destination did not answer'));
     request.pipe(outgoing);
   } catch (error) {
+    stream?.destroy();
     answer(response, statusOf(error), (error as Error).message);
   }
 }
