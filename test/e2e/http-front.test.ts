@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 import { createHttpFront, type OpenTunnel } from '@keymux/proxy';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Scope } from '../support/scope.ts';
-import { tcpServer } from '../support/servers.ts';
+import { httpServer, tcpServer } from '../support/servers.ts';
 
 const scope = new Scope();
 afterEach(() => scope.close());
@@ -70,5 +70,39 @@ describe('the local HTTP proxy', () => {
     const local = await start(async () => connect({ port, host: '127.0.0.1' }));
     local.write('GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n');
     expect((await text(local)).split('\r\n')[0]).toBe(`HTTP/1.1 ${expected}`);
+  });
+
+  const hidden = 'GET /second HTTP/1.1\r\nHost: a.test\r\n\r\n';
+  const chunks = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+  test.each([
+    ...['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST'].map((method) => [
+      method,
+      'Transfer-Encoding: Chunked',
+      chunks,
+    ]),
+    ['DELETE', `Connection: content-length\r\nContent-Length: ${hidden.length}`, hidden],
+    ['GET', `Connection: Content-Length, x\r\nContent-Length: ${hidden.length}`, hidden],
+    ['GET', 'Connection: transfer-encoding\r\nTransfer-Encoding: chunked', chunks],
+  ])('the body of a %s with %s is no second request', async (method, headers, body) => {
+    const seen: string[] = [];
+    const port = await httpServer(scope, async (request, response) => {
+      seen.push(`${request.method} ${request.url}`, await text(request));
+      const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
+      seen.push(`${length ?? ''}${coding ?? ''}`);
+      response.end();
+    });
+    const local = await start(async () => connect({ port, host: '127.0.0.1' }));
+    local.write(`${method} http://a.test/first HTTP/1.1\r\nHost: a.test\r\n${headers}\r\n\r\n${body}`);
+    const [answer] = (await once(local, 'data')) as [Buffer];
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(seen).toEqual([`${method} /first`, hidden, body === hidden ? String(hidden.length) : 'chunked']);
+  });
+
+  test('a transfer coding other than chunked is refused', async () => {
+    const local = await start(() => Promise.reject(new Error('not called')));
+    local.write(
+      'POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    );
+    expect(await text(local)).toMatch(/^HTTP\/1\.1 501 /);
   });
 });

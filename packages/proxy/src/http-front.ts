@@ -60,6 +60,8 @@ async function forward(open: OpenTunnel, request: IncomingMessage, response: Ser
   if (url === undefined || destination === undefined) {
     return answer(response, 400, 'this is an HTTP proxy: send absolute http:// URLs, or CONNECT');
   }
+  const coding = request.headers['transfer-encoding']?.toLowerCase() ?? 'chunked';
+  if (coding !== 'chunked') return answer(response, 501, `transfer coding ${coding} is not supported`);
   const gone = new AbortController();
   response.once('close', () => gone.abort(new Error('the local program went away')));
   let stream: Duplex | undefined;
@@ -97,12 +99,15 @@ async function forward(open: OpenTunnel, request: IncomingMessage, response: Ser
   }
 }
 
+/** The body is delimited as it came, whatever the method: else the destination could take it for a second request. */
 function endToEndHeaders(request: IncomingMessage, host: string): string[] {
-  return ['Host', host, ...endToEndPairs(request.rawHeaders), 'Connection', 'close'];
+  const chunked = request.headers['transfer-encoding'] !== undefined;
+  const framing = chunked ? ['Transfer-Encoding', 'chunked'] : [];
+  return ['Host', host, ...endToEndPairs(request.rawHeaders, chunked), ...framing, 'Connection', 'close'];
 }
 
-/** Headers without those of this hop: the known ones and what `Connection` names (RFC 9110, 7.6.1). */
-function endToEndPairs(raw: readonly string[]): string[] {
+/** Headers without those of this hop: the known ones and what `Connection` names (RFC 9110, 7.6.1), but never the length. */
+function endToEndPairs(raw: readonly string[], chunked = false): string[] {
   const pairs = Array.from(
     { length: raw.length / 2 },
     (_, i) => [raw[2 * i] as string, raw[2 * i + 1] as string] as const,
@@ -110,9 +115,9 @@ function endToEndPairs(raw: readonly string[]): string[] {
   const named = pairs
     .filter(([name]) => name.toLowerCase() === 'connection')
     .flatMap(([, value]) => value.split(',').map((token) => token.trim().toLowerCase()));
-  return pairs
-    .filter(([name]) => !isHopByHop(name.toLowerCase()) && !named.includes(name.toLowerCase()))
-    .flat();
+  const stays = (name: string): boolean =>
+    name === 'content-length' ? !chunked : !isHopByHop(name) && !named.includes(name);
+  return pairs.filter(([name]) => stays(name.toLowerCase())).flat();
 }
 
 function statusOf(error: unknown): number {
