@@ -105,4 +105,19 @@ describe('the local HTTP proxy', () => {
     );
     expect(await text(local)).toMatch(/^HTTP\/1\.1 501 /);
   });
+
+  test.each([
+    [100, 502],
+    [201, 502],
+    [204, 502],
+    [302, 502],
+    [403, 403],
+    [799, 502],
+  ])('a refusal of the tunnel with %d is passed on as %d', async (status, expected) => {
+    for (const target of ['CONNECT a.test:80', 'GET http://a.test/']) {
+      const local = await start(() => Promise.reject(Object.assign(new Error('refused'), { status })));
+      local.write(`${target} HTTP/1.1\r\nHost: a.test:80\r\nConnection: close\r\n\r\n`);
+      expect((await text(local)).split(' ')[1]).toBe(String(expected));
+    }
+  });
 });

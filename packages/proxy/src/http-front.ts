@@ -120,9 +120,10 @@ function endToEndPairs(raw: readonly string[], chunked = false): string[] {
   return pairs.filter(([name]) => stays(name.toLowerCase())).flat();
 }
 
+/** A refusal must look like one: any other status after CONNECT means a tunnel, or an answer that is still to come. */
 function statusOf(error: unknown): number {
   const status = (error as { status?: unknown }).status;
-  return typeof status === 'number' && status in STATUS_CODES ? status : 502;
+  return typeof status === 'number' && status >= 400 && status in STATUS_CODES ? status : 502;
 }
 
 function answer(response: ServerResponse, status: number, reason: string): void {
