@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import mime from 'mime';
@@ -16,8 +17,10 @@ export async function staticFiles(directory: string): Promise<Handler> {
 
 async function fileIn(root: string, wanted: string): Promise<OriginResponse | undefined> {
   const target = await realpath(join(root, wanted)).catch(() => undefined);
-  if (target === undefined || (target !== root && !target.startsWith(root + sep))) return undefined;
-  const file = await open(target, 'r').catch(() => undefined);
+  const below = root.endsWith(sep) ? root : root + sep;
+  if (target === undefined || (target !== root && !target.startsWith(below))) return undefined;
+  // Opening a named pipe would wait for somebody to write to it, and hold one of few threads meanwhile.
+  const file = await open(target, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
   if (file === undefined) return undefined;
   const stat = await file.stat();
   if (stat.isDirectory()) {
@@ -28,6 +31,7 @@ async function fileIn(root: string, wanted: string): Promise<OriginResponse | un
     await file.close();
     return undefined;
   }
+  if (stat.size === 0) await file.close();
   return {
     status: 200,
     headers: [
@@ -35,7 +39,8 @@ async function fileIn(root: string, wanted: string): Promise<OriginResponse | un
       ['content-length', String(stat.size)],
       ['last-modified', stat.mtime.toUTCString()],
     ],
-    body: file.createReadStream({ highWaterMark: 256 * 1024 }),
+    // The file may grow meanwhile; no more is sent than was announced.
+    body: stat.size === 0 ? '' : file.createReadStream({ highWaterMark: 256 * 1024, end: stat.size - 1 }),
   };
 }
 

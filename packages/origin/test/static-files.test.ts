@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { appendFile, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -66,4 +67,32 @@ describe('static files', () => {
   it('takes GET and HEAD only', async () => {
     expect((await request('/', 'POST')).status).toBe(405);
   });
+
+  it('does not wait for somebody to write to a named pipe', async () => {
+    expect(spawnSync('mkfifo', [join(directory, 'root', 'pipe')]).status).toBe(0);
+    expect((await request('/pipe')).status).toBe(404);
+  });
+
+  it('serves below the root of the file system', async () => {
+    const everything = await staticFiles('/');
+    const path = join(await realpath(directory), 'outside.txt');
+    const { status, body } = await everything({ path, method: 'GET' } as unknown as OriginRequest);
+    expect(status).toBe(200);
+    expect(await text(body as Readable)).toBe('outside');
+  });
+
+  it.each(['', 'as announced'])(
+    'sends no more of a growing file than was announced: "%s"',
+    async (content) => {
+      const file = join(directory, 'root', 'growing.txt');
+      await writeFile(file, content);
+      const { headers, body } = await serve({
+        path: '/growing.txt',
+        method: 'GET',
+      } as unknown as OriginRequest);
+      await appendFile(file, ', and more');
+      expect(headers).toContainEqual(['content-length', String(content.length)]);
+      expect(body instanceof Readable ? await text(body) : body).toBe(content);
+    },
+  );
 });
