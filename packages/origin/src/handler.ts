@@ -4,7 +4,7 @@ import type { RequestHead, StreamSecurity } from '@keymux/streams';
 
 /** A request as a handler gets it. */
 export interface OriginRequest extends RequestHead {
-  /** The body; its level is that of `security.received`. */
+  /** The body; its level is that of `security.received`. What is not read when the answer is out is thrown away. */
   readonly body: Readable;
   readonly security: StreamSecurity;
   /**

@@ -41,6 +41,8 @@ export interface RequestReport {
 interface OriginEvents {
   session: [session: MuxSession, peer: string];
   request: [report: RequestReport];
+  /** The body of an answer could not be read to its end; the client sees a reset. */
+  failure: [error: Error, report: RequestReport];
   close: [];
 }
 
@@ -76,52 +78,67 @@ export class Origin extends EventEmitter<OriginEvents> {
   async #serve(session: MuxSession, stream: MuxStream, peer: string): Promise<void> {
     let head: RequestHead | undefined;
     let key: KeyInfo | undefined;
+    let received: Readable = stream;
     const answer = async (response: OriginResponse, error?: Error): Promise<void> => {
       if (stream.destroyed) return;
       const { status, headers = [], body } = response;
       const empty = body === undefined || head?.method === 'HEAD';
       stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', headers), { key, fin: empty });
-      const { received, sent } = stream.security;
-      const { method = '', host = '', path = '' } = head ?? {};
-      const identity = received.key?.peer;
-      const failure = error === undefined ? {} : { error };
-      this.emit('request', {
-        ...{ peer, method, host, path, status, identity },
-        ...{ received: received.level, sent: sent.level, ...failure },
-      });
-      if (!empty) await sendBody(stream, body);
-      else if (body instanceof Readable) body.destroy();
+      const report = reportOf(stream, peer, head, status);
+      this.emit('request', error === undefined ? report : { ...report, error });
+      if (empty) return;
+      const failure = await sendBody(stream, body);
+      if (failure !== undefined) this.emit('failure', failure, report);
     };
     try {
       head = decodeRequest(stream.headers);
       const route = this.#router.find(head, stream.security.received);
       if (typeof route === 'number') return await answer(plain(route, STATUS_CODES[route] ?? ''));
+      received = bodyOf(stream);
       const request: OriginRequest = {
         ...head,
-        body: bodyOf(stream),
+        body: received,
         security: stream.security,
         sealAnswer: async () => {
           if (stream.security.received.key === undefined) key ??= await prompt(session, route);
         },
       };
       if (route.sealed) await request.sealAnswer();
-      await answer(await route.handler(request));
+      const response = await route.handler(request);
+      await answer(response).finally(() => discard(response.body));
     } catch (error) {
       const response = explain(error);
       await answer(response, response.status === 500 ? (error as Error) : undefined).catch(() =>
         stream.destroy(),
       );
+    } finally {
+      // What the handler has not read would keep its window, and the stream open.
+      if (received === stream) stream.resume();
+      else received.destroy();
     }
   }
 }
 
+function reportOf(
+  stream: MuxStream,
+  peer: string,
+  head: RequestHead | undefined,
+  status: number,
+): RequestReport {
+  const { received, sent } = stream.security;
+  const { method = '', host = '', path = '' } = head ?? {};
+  const levels = { received: received.level, sent: sent.level };
+  return { peer, method, host, path, status, identity: received.key?.peer, ...levels };
+}
+
 /** The received half as a stream of its own: a handler that reads it to its end must not thereby end the answer. */
 function bodyOf(stream: MuxStream): Readable {
-  const body = new PassThrough();
+  const body = stream.pipe(new PassThrough());
   stream.once('error', (error) => body.destroy(error));
-  body.once('close', () => stream.resume()); // a handler that stops reading does not want the rest
+  // A handler that stops reading does not want the rest. After `pipe` has let go, which stops the flow.
+  body.once('close', () => stream.resume());
   body.on('error', () => undefined);
-  return stream.pipe(body);
+  return body;
 }
 
 /** Negotiates the host's key from the server's side (spec 5.5), once a session. */
@@ -139,14 +156,31 @@ async function prompt(session: MuxSession, host: HostOptions): Promise<KeyInfo> 
   prompted.set(session, known);
   const running = known.get(authority) ?? session.negotiate({ algorithm, label, authority });
   known.set(authority, running);
+  running.catch(() => known.delete(authority)); // the next request may try again
   return running;
 }
 
 const prompted = new WeakMap<MuxSession, Map<string, Promise<KeyInfo>>>();
 
-async function sendBody(stream: MuxStream, body: string | Uint8Array | Readable): Promise<void> {
-  if (body instanceof Readable) await pipeline(body, stream).catch(() => stream.destroy());
-  else stream.end(body);
+/** Sends the body; returns why it could not be read to its end. A peer that goes away is no failure. */
+async function sendBody(stream: MuxStream, body: string | Uint8Array | Readable): Promise<Error | undefined> {
+  if (!(body instanceof Readable)) {
+    stream.end(body);
+    return undefined;
+  }
+  let failure: Error | undefined;
+  body.once('error', (error) => {
+    if (!stream.destroyed) failure = error;
+  });
+  await pipeline(body, stream).catch(() => stream.destroy());
+  return failure;
+}
+
+/** Lets go of what is not sent, or not to its end: it may hold a file. */
+function discard(body: OriginResponse['body']): void {
+  if (!(body instanceof Readable)) return;
+  body.on('error', () => undefined);
+  body.destroy();
 }
 
 function explain(error: unknown): OriginResponse {
