@@ -127,6 +127,36 @@ describe('what an origin tells', () => {
 });
 
 describe('keys in mid-stream', () => {
+  test('a handler sees that the client has switched to a key', async () => {
+    const file = await makeKey(scope);
+    const levels: string[] = [];
+    let begun = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const { client, label } = await start(
+      async (request) => {
+        const note = (): number =>
+          levels.push(`${request.security.received.level} ${request.security.receiving.level}`);
+        note();
+        begun();
+        await text(request.body);
+        note();
+        return { status: 200 };
+      },
+      { file },
+    );
+    const key = await client.negotiate({ algorithm: 2, label, authority: HOST });
+    const stream = post(client);
+    stream.write('clear, ');
+    await gate;
+    stream.switchKey(key);
+    stream.end('sealed');
+    stream.resume();
+    await finished(stream);
+    expect(levels).toEqual(['none none', 'none authenticated']);
+  });
+
   test('after a prompt that was rejected the next request prompts again', async () => {
     const file = await makeKey(scope);
     const busy = new NegotiationRejectedError(3, []);

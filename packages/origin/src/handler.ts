@@ -4,8 +4,12 @@ import type { RequestHead, StreamSecurity } from '@keymux/streams';
 
 /** A request as a handler gets it. */
 export interface OriginRequest extends RequestHead {
-  /** The body; its level is that of `security.received`. What is not read when the answer is out is thrown away. */
+  /** The body. What is not read when the answer is out is thrown away. */
   readonly body: Readable;
+  /**
+   * Of all that has come so far, and what comes now: read it again after the body. The client may switch the stream to a key at any
+   * time; what came in the clear gains nothing from it.
+   */
   readonly security: StreamSecurity;
   /**
    * Makes sure that the answer will be sealed: at once if the request was, otherwise by prompting the client to negotiate the host's

@@ -98,7 +98,9 @@ export class Origin extends EventEmitter<OriginEvents> {
       const request: OriginRequest = {
         ...head,
         body: received,
-        security: stream.security,
+        get security() {
+          return stream.security;
+        },
         sealAnswer: async () => {
           if (stream.security.received.key === undefined) key ??= await prompt(session, route);
         },
