@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import * as http2 from 'node:http2';
+import { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
@@ -8,7 +9,7 @@ import { Client } from '@keymux/client';
 import { Origin } from '@keymux/origin';
 import { ConnectProxy } from '@keymux/proxy';
 import { type MuxSession, type MuxStream, SessionServer } from '@keymux/streams';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import WebSocket, { WebSocketServer } from 'ws';
 import { overTcp } from '../support/carriers.ts';
 import { PROGRAM, run } from '../support/processes.ts';
@@ -157,6 +158,22 @@ test('a body whose answer is not wanted any more is let go', async () => {
   const asked = client.request({ host: 'a.test', path: '/', body: endless(), level: 'authenticated' });
   await expect(asked).rejects.toMatchObject({ code: 'ERR_KEYMUX_LEVEL' });
   await letGo;
+});
+
+test.each([
+  ['a proxy', () => new ConnectProxy({ allow: [] })],
+  ['an origin', () => new Origin({ hosts: [] })],
+])('%s tells of errors of its listening socket if somebody wants to know', async (_, create) => {
+  const listen = vi.spyOn(Server.prototype, 'listen');
+  const service = create();
+  await service.listen({ host: '127.0.0.1', port: 0 });
+  const socket = listen.mock.contexts[0] as Server;
+  listen.mockRestore();
+  socket.emit('error', new Error('nobody listens'));
+  const told = once(service, 'close', { signal: AbortSignal.timeout(10_000) });
+  socket.emit('error', new Error('accept failed'));
+  await expect(told).rejects.toThrow('accept failed');
+  await service.close();
 });
 
 test('servers, sessions and clients are disposed of with `await using`', async () => {

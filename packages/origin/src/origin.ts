@@ -43,6 +43,8 @@ interface OriginEvents {
   request: [report: RequestReport];
   /** The body of an answer could not be read to its end; the client sees a reset. */
   failure: [error: Error, report: RequestReport];
+  /** The listening socket failed. */
+  error: [error: Error];
   close: [];
 }
 
@@ -58,6 +60,9 @@ export class Origin extends EventEmitter<OriginEvents> {
     this.#server.on('session', (session, peer) => {
       session.on('stream', (stream) => void this.#serve(session, stream, peer));
       this.emit('session', session, peer);
+    });
+    this.#server.on('error', (error) => {
+      if (this.listenerCount('error') > 0) this.emit('error', error);
     });
     this.#server.on('close', () => this.emit('close'));
   }

@@ -47,6 +47,8 @@ export interface ConnectReport {
 interface ProxyEvents {
   session: [session: MuxSession, peer: string];
   connect: [report: ConnectReport];
+  /** The listening socket failed. */
+  error: [error: Error];
   close: [];
 }
 
@@ -69,6 +71,9 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     this.#server.on('session', (session, peer) => {
       session.on('stream', (stream) => void this.#serve(stream, peer));
       this.emit('session', session, peer);
+    });
+    this.#server.on('error', (error) => {
+      if (this.listenerCount('error') > 0) this.emit('error', error);
     });
     this.#server.on('close', () => this.emit('close'));
   }
