@@ -1,14 +1,14 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import type { Client } from '@keymux/client';
 import { ConnectProxy, type ConnectReport, type ProxyOptions } from '@keymux/proxy';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connectClient } from '../support/library.ts';
 import { hashOf, payload, payloadHash } from '../support/payload.ts';
 import { Scope } from '../support/scope.ts';
-import { tcpServer } from '../support/servers.ts';
+import { silentPort, tcpServer } from '../support/servers.ts';
 
 const scope = new Scope();
 afterEach(() => scope.close());
@@ -17,6 +17,7 @@ interface Running {
   readonly client: Client;
   readonly proxy: ConnectProxy;
   readonly reports: ConnectReport[];
+  readonly address: string;
 }
 
 /** A proxy and a client of it, over TCP. */
@@ -24,13 +25,13 @@ async function start(options: Partial<ProxyOptions> = {}): Promise<Running> {
   const proxy = new ConnectProxy({ allow: ['127.0.0.1:*'], ...options });
   const reports: ConnectReport[] = [];
   proxy.on('connect', (report) => reports.push(report));
-  const address = await proxy.listen({ host: '127.0.0.1', port: 0 });
+  const listening = await proxy.listen({ host: '127.0.0.1', port: 0 });
   scope.defer(() => {
     for (const session of proxy.sessions) session.destroy();
     return proxy.close();
   });
-  const port = typeof address === 'string' ? 0 : address.port;
-  return { client: await connectClient(scope, `127.0.0.1:${port}`), proxy, reports };
+  const address = `127.0.0.1:${typeof listening === 'string' ? 0 : listening.port}`;
+  return { client: await connectClient(scope, address), proxy, reports, address };
 }
 
 /** A server and the first connection to it. */
@@ -169,6 +170,19 @@ describe('where a tunnel may lead', () => {
     expect(count()).toBe(1);
   });
 
+  test('an address that does not answer leaves time for the next', async () => {
+    const port = await silentPort(scope);
+    const server = createServer((socket) => socket.end('second'));
+    server.listen(port, '127.0.0.2');
+    await once(server, 'listening');
+    scope.defer(() => server.close());
+    const lookup = async () => ['127.0.0.1', '127.0.0.2'].map((address) => ({ address }));
+    const { client } = await start({ allow: ['127.0.0.0/8:*'], lookup, connectTimeout: 1000 });
+    const tunnel = await client.tunnel('several.test', port);
+    tunnel.end();
+    expect(await text(tunnel)).toBe('second');
+  });
+
   test('of several addresses only those are tried that a rule allows', async () => {
     const { port, accepted } = await destination();
     const lookup = async () => ['127.0.0.2', '::1', '127.0.0.1'].map((address) => ({ address }));
@@ -186,6 +200,39 @@ describe('answers that are not 200', () => {
     const lookup = () => new Promise<never>(() => undefined);
     const { client } = await start({ lookup, connectTimeout: 100 });
     await expect(client.tunnel('slow.test', 80)).rejects.toMatchObject({ status: 504 });
+  });
+
+  test('503: too many lookups, even if nobody waits for them any more', async () => {
+    const { port, accepted } = await destination();
+    const asked: (() => void)[] = [];
+    const lookup = (): Promise<{ address: string }[]> =>
+      new Promise((resolve) => asked.push(() => resolve([{ address: '127.0.0.1' }])));
+    const { client, proxy, address } = await start({ lookup });
+    const askedFor = async (client: Client, names: number): Promise<void> => {
+      for (let i = 0; i < names; i++) {
+        const report = once(proxy, 'connect');
+        const gone = new AbortController();
+        const tunnel = client.tunnel(`n${i}.test`, port, { signal: gone.signal });
+        const before = asked.length;
+        await vi.waitUntil(() => asked.length > before, { interval: 1 });
+        gone.abort();
+        await expect(tunnel).rejects.toThrow();
+        await report;
+      }
+    };
+    await askedFor(client, 64);
+    await expect(client.tunnel('more.test', port)).rejects.toMatchObject({ status: 503 });
+    expect(asked.length).toBe(64);
+    const others = await Promise.all(Array.from({ length: 16 }, () => connectClient(scope, address)));
+    for (const other of others.slice(1)) await askedFor(other, 64);
+    await expect(others[0]?.tunnel('more.test', port)).rejects.toMatchObject({ status: 503 });
+    expect(asked.length).toBe(1024);
+    for (const answer of asked.splice(0)) answer();
+    const tunnel = client.tunnel('again.test', port);
+    await vi.waitUntil(() => asked.length > 0);
+    asked[0]?.();
+    (await tunnel).end('hello');
+    expect(await text(await accepted)).toBe('hello');
   });
 
   test('502: the name has no address', async () => {

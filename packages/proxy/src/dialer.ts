@@ -1,5 +1,6 @@
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { connectSocket } from '@keymux/streams';
 import type { Destination } from './authority.ts';
 import type { DestinationPolicy } from './policy.ts';
@@ -9,6 +10,7 @@ const CODES = {
   403: 'ERR_KEYMUX_FORBIDDEN',
   405: 'ERR_KEYMUX_FORBIDDEN',
   502: 'ERR_KEYMUX_UNREACHABLE',
+  503: 'ERR_KEYMUX_BUSY',
   504: 'ERR_KEYMUX_TIMEOUT',
 } as const;
 
@@ -25,12 +27,36 @@ export class DialError extends Error {
   }
 }
 
+/** How many lookups and attempts to connect may be in progress at a time. */
+export class DialLimit {
+  readonly #most: number;
+  #taken = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  get full(): boolean {
+    return this.#taken >= this.#most;
+  }
+
+  take(): void {
+    this.#taken++;
+  }
+
+  release(): void {
+    this.#taken--;
+  }
+}
+
 export interface DialOptions {
   readonly policy: DestinationPolicy;
   /** For lookup and connecting together, in milliseconds. */
   readonly timeout: number;
   readonly lookup?: (host: string) => Promise<readonly { readonly address: string }[]>;
   readonly signal?: AbortSignal | undefined;
+  /** All of them must have room. A lookup cannot be cancelled, and counts until it is over even if nobody waits for it. */
+  readonly limits?: readonly DialLimit[];
 }
 
 /**
@@ -38,16 +64,32 @@ export interface DialOptions {
  * remaining addresses themselves in their order, so that a second answer of the resolver cannot lead elsewhere. Throws DialError.
  */
 export async function dial({ host, port }: Destination, options: DialOptions): Promise<Socket> {
-  const { policy, timeout } = options;
+  const { policy, limits = [] } = options;
   if (!policy.mayName(host, port)) throw new DialError(403, `${host}:${port} is not allowed`);
+  if (limits.some(({ full }) => full)) throw new DialError(503, 'too many connections are being opened');
+  for (const limit of limits) limit.take();
+  const lookup = resolve(host, options);
+  const socket = connectResolved({ host, port }, lookup, options);
+  void Promise.allSettled([lookup, socket]).then(() => {
+    for (const limit of limits) limit.release();
+  });
+  return socket;
+}
+
+async function connectResolved(
+  { host, port }: Destination,
+  lookup: Promise<readonly string[]>,
+  { policy, timeout, signal: gone }: DialOptions,
+): Promise<Socket> {
+  const end = performance.now() + timeout;
   const deadline = AbortSignal.timeout(timeout);
-  const signal = options.signal ? AbortSignal.any([deadline, options.signal]) : deadline;
+  const signal = gone ? AbortSignal.any([deadline, gone]) : deadline;
   try {
-    const addresses = await abortable(resolve(host, options), signal);
+    const addresses = await abortable(lookup, signal);
     const allowed = addresses.filter((address) => policy.allows(host, address, port) !== undefined);
     if (allowed.length === 0)
       throw new DialError(403, `${host}:${port} is not allowed at the addresses it resolves to`);
-    return await connectFirst(allowed, port, signal);
+    return await connectFirst(allowed, port, end, signal);
   } catch (error) {
     if (error instanceof DialError) throw error;
     if (deadline.aborted)
@@ -64,15 +106,20 @@ async function resolve(host: string, options: DialOptions): Promise<readonly str
   return (await lookup(host)).map(({ address }) => address);
 }
 
+/** Tries the addresses in turn. Each has an equal share of the time that is left, so that a silent one does not use it all up. */
 async function connectFirst(
   addresses: readonly string[],
   port: number,
+  end: number,
   signal: AbortSignal,
 ): Promise<Socket> {
   let failure: unknown;
-  for (const address of addresses) {
+  for (const [index, address] of addresses.entries()) {
+    const left = addresses.length - index;
+    const share = Math.max(1, Math.ceil((end - performance.now()) / left));
+    const turn = left === 1 ? signal : AbortSignal.any([signal, AbortSignal.timeout(share)]);
     try {
-      return await connectSocket({ host: address, port }, { signal });
+      return await connectSocket({ host: address, port }, { signal: turn });
     } catch (error) {
       failure = error;
       signal.throwIfAborted();

@@ -1,5 +1,5 @@
 export { type Destination, parseDestination } from './authority.ts';
-export { DialError, type DialOptions, dial } from './dialer.ts';
+export { DialError, DialLimit, type DialOptions, dial } from './dialer.ts';
 export { createHttpFront, type OpenTunnel } from './http-front.ts';
 export { DestinationPolicy, RuleError } from './policy.ts';
 export { ConnectProxy, type ConnectReport, type ProxyOptions } from './proxy.ts';

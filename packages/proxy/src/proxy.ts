@@ -15,7 +15,7 @@ import {
   satisfies,
 } from '@keymux/streams';
 import { parseDestination } from './authority.ts';
-import { DialError, type DialOptions, dial } from './dialer.ts';
+import { DialError, DialLimit, type DialOptions, dial } from './dialer.ts';
 import { DestinationPolicy } from './policy.ts';
 import { joinStreams } from './tunnel.ts';
 
@@ -52,10 +52,14 @@ interface ProxyEvents {
   close: [];
 }
 
+/** Lookups and attempts to connect at a time; the system looks few names up at once, whoever asks. */
+const MAX_DIALS = { session: 64, proxy: 1024 };
+
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
   readonly #server: SessionServer;
   readonly #dialing: DialOptions;
+  readonly #limit = new DialLimit(MAX_DIALS.proxy);
   readonly #level: Level;
 
   /** Throws RuleError if an allow rule cannot be understood. */
@@ -69,7 +73,8 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     };
     this.#server = new SessionServer(options);
     this.#server.on('session', (session, peer) => {
-      session.on('stream', (stream) => void this.#serve(stream, peer));
+      const limits = [new DialLimit(MAX_DIALS.session), this.#limit];
+      session.on('stream', (stream) => void this.#serve(stream, peer, limits));
       this.emit('session', session, peer);
     });
     this.#server.on('error', (error) => {
@@ -95,13 +100,13 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     await this.close();
   }
 
-  async #serve(stream: MuxStream, peer: string): Promise<void> {
+  async #serve(stream: MuxStream, peer: string, limits: readonly DialLimit[]): Promise<void> {
     let destination = '';
     let socket: Socket | undefined;
     try {
       const request = decodeRequest(stream.headers);
       destination = request.method === 'CONNECT' ? request.path : request.host;
-      socket = await this.#connect(request, stream);
+      socket = await this.#connect(request, stream, limits);
       if (stream.destroyed) {
         socket.destroy();
         return;
@@ -135,7 +140,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   }
 
   /** Connects to where a CONNECT wants to go. Throws DialError if it may not, or cannot be reached. */
-  async #connect(request: RequestHead, stream: MuxStream): Promise<Socket> {
+  async #connect(request: RequestHead, stream: MuxStream, limits: readonly DialLimit[]): Promise<Socket> {
     const { received } = stream.security;
     if (request.method !== 'CONNECT') throw new DialError(405, 'this is a CONNECT proxy');
     if (!satisfies(received.level, this.#level) || received.key?.authority) {
@@ -145,7 +150,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     if (destination === undefined) throw new DialError(400, 'the destination must be host:port');
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
-    return dial(destination, { ...this.#dialing, signal: gone.signal });
+    return dial(destination, { ...this.#dialing, limits, signal: gone.signal });
   }
 
   #report(stream: MuxStream, peer: string, destination: string, status: number, reason?: string): void {
