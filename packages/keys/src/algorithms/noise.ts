@@ -7,6 +7,7 @@ import {
   openAes256Gcm,
   sealAes256Gcm,
   sha256,
+  TAG_LENGTH,
   X25519_LENGTH,
   type X25519Key,
 } from '../crypto.ts';
@@ -197,3 +198,6 @@ class SymmetricState {
     return concat(new Uint8Array(4), u64(this.#counter++));
   }
 }
+
+/** Bytes of a message with one `e` and an empty payload under a key. */
+export const NOISE_MESSAGE_LENGTH = X25519_LENGTH + TAG_LENGTH;

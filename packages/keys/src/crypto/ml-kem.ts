@@ -1,8 +1,9 @@
 import nodeCrypto, { type KeyObject } from 'node:crypto';
 import { randomBytes } from './hash.ts';
 
-/** Bytes of an encapsulation key of ML-KEM-768 (FIPS 203). */
+/** Bytes of ML-KEM-768 (FIPS 203). */
 export const ML_KEM_PUBLIC_LENGTH = 1184;
+export const ML_KEM_CIPHERTEXT_LENGTH = 1088;
 
 /** One side's ephemeral ML-KEM-768 key. One object serves one run. */
 export interface MlKemKey {
