@@ -49,8 +49,8 @@ describe('keymux demo', () => {
       expect(hop(id).frames).toHaveProperty('KEY_NEGO');
       expect(hop(id).frames).toHaveProperty('SEALED');
     }
-    expect(hop('S1').keys).toMatchObject([{ keyId: 1, algorithm: 'spiped', startedBy: 'client' }]);
-    expect(hop('S2').keys).toMatchObject([{ keyId: 2, algorithm: 'spiped', startedBy: 'server' }]);
+    expect(hop('S1').keys).toMatchObject([{ keyId: 1, algorithm: 'psk-x25519', startedBy: 'client' }]);
+    expect(hop('S2').keys).toMatchObject([{ keyId: 2, algorithm: 'psk-x25519', startedBy: 'server' }]);
     expect(hop('S3').keys).toMatchObject([{ keyId: 1 }, { keyId: 3 }]);
     expect(hop('M3')).toMatchObject({ canaryVisible: true, sealedBytes: 0, keys: [] });
     expect(flows.get('M3')?.hops.clientToProxy.canaryVisible).toBe(true);

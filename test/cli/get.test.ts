@@ -43,7 +43,9 @@ describe('keymux get', () => {
     const { code, stdout, stderr } = await keymux(['get', 'keymux://a.test/', ...to]);
     expect([code, stdout]).toEqual([0, body]);
     expect(stderr).toMatch(/200 OK/);
-    expect(stderr).toMatch(/client -> a\.test: sealed with key 1 \(spiped, k-[0-9a-f]+, forward secrecy\)/);
+    expect(stderr).toMatch(
+      /client -> a\.test: sealed with key 1 \(psk-x25519, k-[0-9a-f]+, forward secrecy\)/,
+    );
     expect(stderr).toMatch(/a\.test -> client: sealed with key 1/);
   });
 

@@ -33,9 +33,13 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
     expect(results).toMatchObject([{ status: 200, level: 'authenticated', answer: 'authenticated' }]);
     const legs = results[0]?.legs as { key: { id: number; label: string } }[];
     expect(legs).toMatchObject([
-      { from: 'client', level: 'authenticated', key: { id: 1, algorithm: 'spiped', forwardSecrecy: true } },
-      { to: 'alpha.test', level: 'authenticated', key: { id: 1, algorithm: 'spiped' } },
-      { from: 'alpha.test', level: 'authenticated', key: { id: 1, algorithm: 'spiped' } },
+      {
+        from: 'client',
+        level: 'authenticated',
+        key: { id: 1, algorithm: 'psk-x25519', forwardSecrecy: true },
+      },
+      { to: 'alpha.test', level: 'authenticated', key: { id: 1, algorithm: 'psk-x25519' } },
+      { from: 'alpha.test', level: 'authenticated', key: { id: 1, algorithm: 'psk-x25519' } },
     ]);
     expect(legs[0]?.key.label).not.toBe(legs[1]?.key.label);
 
@@ -45,8 +49,8 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       expect(hop.sees('account')).toBe(false);
     }
     const outer = readCapture(hop1.only);
-    expect(outer.up.negotiated).toEqual(['1/2', '1/2']);
-    expect(outer.down.negotiated).toEqual(['1/2', '1/2']);
+    expect(outer.up.negotiated).toEqual(['1/3']);
+    expect(outer.down.negotiated).toEqual(['1/3']);
     expect(outer.up.frames).not.toContain('syn-stream');
     expect(outer.down.frames).not.toContain('syn-reply');
     // What runs inside is the origin's business: the same bytes on both hops, encrypted once.
@@ -54,7 +58,7 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
     expect(inner.up.equals(hop2.only.up)).toBe(true);
     expect(inner.down.equals(hop2.only.down)).toBe(true);
     const nested = readCapture(inner);
-    expect(nested.up.negotiated).toEqual(['1/2', '1/2']);
+    expect(nested.up.negotiated).toEqual(['1/3']);
     expect(nested.up.frames).toContain('sealed:1');
     expect(nested.down.frames).toContain('sealed:1');
     expect(nested.up.opened).toEqual([]);
@@ -74,8 +78,8 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       const { up, down } = readCapture(capture);
       expect(up.opened).toEqual([1]);
       expect(down.frames.indexOf('key-nego')).toBeGreaterThan(-1);
-      expect(down.negotiated).toEqual(['2/2', '2/2']);
-      expect(up.negotiated).toEqual(['2/2', '2/2']);
+      expect(down.negotiated).toEqual(['2/3']);
+      expect(up.negotiated).toEqual(['2/3']);
       expect(down.frames).not.toContain('syn-reply');
       expect(down.frames).toContain('sealed:2');
     }
@@ -94,7 +98,7 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       { url: 'keymux://beta.test/account', status: 200, answer: 'authenticated' },
     ]);
     const { up, down } = readCapture(hop2.only);
-    expect(up.negotiated).toEqual(['1/2', '1/2', '3/2', '3/2']);
+    expect(up.negotiated).toEqual(['1/3', '3/3']);
     for (const direction of [up, down])
       expect(direction.frames).toEqual(expect.arrayContaining(['sealed:1', 'sealed:3']));
     expect(hop1.captures).toHaveLength(1);
@@ -136,11 +140,17 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       [200, 'authenticated'],
       [200, 'authenticated'],
     ]);
-    expect(readCapture(tap.only).up.negotiated).toEqual(['1/2', '1/2']);
+    expect(readCapture(tap.only).up.negotiated).toEqual(['1/3']);
     expect(tap.sees(secret)).toBe(false);
   });
 
-  test.each(['psk', 'spiped'])('--algorithm %s is what is negotiated on both hops', async (algorithm) => {
+  test.each([
+    ['psk', ['1/1']],
+    ['spiped', ['1/2', '1/2']],
+    ['psk-x25519', ['1/3']],
+    ['hybrid', ['1/6']],
+    ['hybrid,psk', ['1/6']],
+  ])('--algorithm %s is what is negotiated on both hops', async (algorithm, negotiated) => {
     const { keys, secret } = stage;
     const { code, results, hop1, hop2 } = await getVia(scope, stage, [
       ...['keymux://alpha.test/account', '--proxy-key', keys.proxy, '--key', keys.alpha],
@@ -148,10 +158,8 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
     ]);
     expect(code).toBe(0);
     expect(results).toMatchObject([{ status: 200, level: 'authenticated' }]);
-    const id = algorithm === 'psk' ? 1 : 2;
-    const messages = algorithm === 'psk' ? 1 : 2;
     for (const hop of [hop1, hop2]) {
-      expect(readCapture(hop.only).up.negotiated).toEqual(Array(messages).fill(`1/${id}`));
+      expect(readCapture(hop.only).up.negotiated).toEqual(negotiated);
       expect(hop.sees(secret)).toBe(false);
     }
   });
@@ -169,7 +177,7 @@ describe('flows between separate processes, as wiretaps on both hops see them', 
       expect(await curl(ask)).toMatchObject({ code: 0, stdout: secret });
       expect(near.sees(secret)).toBe(false);
       expect(far.sees(secret)).toBe(true);
-      expect(readCapture(near.only).up.negotiated).toEqual(['1/2', '1/2']);
+      expect(readCapture(near.only).up.negotiated).toEqual(['1/3']);
     },
   );
 });

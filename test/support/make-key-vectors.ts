@@ -1,22 +1,38 @@
 import {
+  ABOUT,
+  byClient,
+  byServer,
+  CLOCK,
+  FIN,
+  flip,
+  hex,
+  KEY_FILE,
+  keyPart,
+  REJECT,
+  RETIRE,
+  random,
+  reframe,
+  refusal,
+  rejected,
+  runVector,
+} from './key-vector-parts.ts';
+import { anonymousVectors, hybridVectors, pskX25519Vectors } from './make-x25519-vectors.ts';
+import {
   cat,
   envelope,
   expand,
   frame,
-  generationKeys,
-  H,
   longTermKeys,
   P,
   pskRun,
   type RunInputs,
   spipedRun,
-  type Transcribed,
   tagged,
   text,
 } from './reference-keys.ts';
 
 /**
- * Makes spec/vectors/negotiation-psk.json, negotiation-spiped.json and sealing.json from the reference writing of the spec, with fixed
+ * Makes spec/vectors/negotiation-*.json and sealing.json from the reference writing of the spec, with fixed
  * randomness. packages/keys/test/vectors.test.ts runs them and fails if the files are not what is made here; with KEYMUX_WRITE_VECTORS=1 it
  * writes them first.
  */
@@ -24,36 +40,12 @@ export function keyVectors(): Record<string, unknown> {
   return {
     'negotiation-psk.json': pskVectors(),
     'negotiation-spiped.json': spipedVectors(),
+    'negotiation-psk-x25519.json': pskX25519Vectors(),
+    'negotiation-anonymous.json': anonymousVectors(),
+    'negotiation-hybrid.json': hybridVectors(),
     'sealing.json': sealingVectors(),
   };
 }
-
-const ABOUT = [
-  'Bytes are in hexadecimal, numbers in decimal.',
-  'runs: complete runs. Each side draws its random values (`random`) in the order in which its messages need them; its clock stands at `clock` (milliseconds since 1970). transcripts: T_0, T_1, ... secrets: S of each generation, with the sealing keys for the session digests `digests`.',
-  'refusals: the side `to` of the run `run` gets the messages of the other side in order, but `frame` in the place of message `message` (1 is F_1); if `repeat` is set, all right messages before and `frame` after them. `clock` replaces its clock.',
-  'expect failure: session error KEY_FAILURE, whatever the cause; `why` is for people. expect reject: a REJECT with `reason`, and the session goes on. In no refusal is a key established.',
-];
-
-const random = (name: string): Buffer => H(text(`keymux test vector: ${name}`));
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-const KEY_FILE = random('key file');
-const { label: LABEL } = longTermKeys(KEY_FILE);
-const CLOCK = 1_700_000_000_000;
-const FIN = 1;
-const REJECT = 2;
-const RETIRE = 4;
-
-const base = { keyFile: KEY_FILE, label: LABEL, authority: '', depth: 0 } as const;
-const byClient = (offer: number): RunInputs => ({ ...base, offer, initiator: 'client', keyId: 1 });
-const byServer = (offer: number): RunInputs => ({
-  ...base,
-  offer,
-  authority: 'shop.example:8443',
-  depth: 1,
-  initiator: 'server',
-  keyId: 254,
-});
 
 function pskVectors() {
   const nonces = [random('nonce_I'), random('nonce_R')] as const;
@@ -314,104 +306,4 @@ function withInitiatorsTag(T1: Buffer | undefined, nonceR: Buffer): Buffer {
   const { Kpsk } = longTermKeys(KEY_FILE);
   const untagged = frame(1, 1, FIN, cat(nonceR, Buffer.alloc(32)));
   return tagged(untagged, () => expand(Kpsk, text('keymux/1 psk initiator'), 32), T1 ?? untagged);
-}
-
-/** The long-term key of all runs. */
-function keyPart() {
-  const { K, Kpsk, label } = longTermKeys(KEY_FILE);
-  return {
-    keyFile: hex(KEY_FILE),
-    K: hex(K),
-    Kpsk: hex(Kpsk),
-    label,
-    authorities: ['', 'shop.example:8443'],
-  };
-}
-
-function runVector(
-  name: string,
-  algorithm: number,
-  inputs: RunInputs,
-  { frames, transcripts, secrets }: Transcribed,
-  [initiator, responder]: [Buffer[], Buffer[]],
-) {
-  const { label, authority, offer, depth, keyId } = inputs;
-  const digests = { initiator: random('D_I'), responder: random('D_R') };
-  return {
-    name,
-    algorithm,
-    initiator: inputs.initiator,
-    depth,
-    keyId,
-    label,
-    authority,
-    offer,
-    clock: CLOCK,
-    random: { initiator: initiator.map(hex), responder: responder.map(hex) },
-    frames: frames.map(hex),
-    transcripts: transcripts.map(hex),
-    digests: { initiator: hex(digests.initiator), responder: hex(digests.responder) },
-    secrets: secrets.map((S, generation) => {
-      const early = algorithm === 1 && generation === 0;
-      const { client, server, exporter } = generationKeys(
-        S,
-        generation,
-        digests.initiator,
-        early ? Buffer.alloc(32) : digests.responder,
-      );
-      const shown = ({ key, iv }: typeof client) => ({ key: hex(key), iv: hex(iv) });
-      const both = { client: shown(client), server: shown(server), exporter: hex(exporter) };
-      const direction = inputs.initiator === 'client' ? 1 : 2;
-      const sealed = envelope(
-        direction === 1 ? client : server,
-        direction,
-        keyId,
-        generation,
-        0n,
-        text('a first frame'),
-      );
-      return {
-        generation,
-        early,
-        S: hex(S),
-        ...(early ? { [inputs.initiator]: both[inputs.initiator] } : both),
-        firstEnvelope: { plaintext: hex(sealed.plaintext), frame: hex(cat(sealed.head, sealed.body)) },
-      };
-    }),
-    expect: 'established',
-  };
-}
-
-function refusal(run: string, to: 'initiator' | 'responder', message: number) {
-  return (why: string, whole: Buffer | undefined) => ({
-    run,
-    to,
-    message,
-    why,
-    frame: hex(whole ?? Buffer.alloc(0)),
-    expect: 'failure',
-  });
-}
-
-function rejected<T extends object>(vector: T, reason: number) {
-  return { ...vector, expect: 'reject', reason };
-}
-
-function flip(bytes: Buffer, index: number): Buffer {
-  const changed = Buffer.from(bytes);
-  changed[index] = (changed[index] ?? 0) ^ 1;
-  return changed;
-}
-
-/** The frame with some fields changed, and lengths that are right again. */
-function reframe(
-  whole: Buffer,
-  changes: { flags?: number; keyId?: number; algorithm?: number; data?: Uint8Array },
-): Buffer {
-  return frame(
-    changes.keyId ?? whole[8] ?? 0,
-    changes.algorithm ?? whole[9] ?? 0,
-    changes.flags ?? whole[4] ?? 0,
-    changes.data ?? whole.subarray(12),
-  );
 }

@@ -1,4 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import {
+  ALGORITHM,
+  ALGORITHM_NAMES,
+  type AlgorithmName,
+  algorithmId,
+  SHARED_KEY_PREFERENCE,
+} from '@keymux/keys';
 import { z } from 'zod';
 
 /** The configuration, or the command line, cannot be used. */
@@ -34,7 +41,28 @@ export const flag = z
   )
   .default(false);
 
-export const algorithm = z.enum(['psk', 'spiped']).default('spiped');
+/** Names of algorithms with commas between them, best first, as ALG_IDs; by default those for shared keys. */
+export const algorithms = list.transform((values, context): readonly number[] => {
+  const names = values.flatMap((value) => value.split(','));
+  if (names.length === 0) return SHARED_KEY_PREFERENCE;
+  const unknown = names.find((name) => !ALGORITHM_NAMES.includes(name as AlgorithmName));
+  const message =
+    unknown !== undefined
+      ? `write ${ALGORITHM_NAMES.join(', ')}, or several with commas, best first`
+      : names.includes('anonymous') && names.length > 1
+        ? 'an anonymous key never takes the place of one that proves the peer: write anonymous alone'
+        : undefined;
+  if (message !== undefined) {
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }
+  return names.map((name) => algorithmId(name as AlgorithmName));
+});
+
+/** Whether keys are to prove nobody, so that no key file is needed. */
+export function isAnonymous(ids: readonly number[]): boolean {
+  return ids.includes(ALGORITHM.ANONYMOUS);
+}
 
 /** `NAME=VALUE` pairs. */
 export const assignments = list.transform((values, context) => {

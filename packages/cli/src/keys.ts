@@ -4,6 +4,13 @@ import type { Output } from './output.ts';
 /** Which authorities a key file is for; '' makes it a connection key. */
 export type KeyUses = ReadonlyMap<string, readonly string[]>;
 
+/** What may be negotiated; by default everything that proves the peer. */
+export interface KeyPolicy {
+  readonly algorithms?: readonly number[];
+  /** Authorities for which keys may be made that prove nobody. */
+  readonly anonymous?: readonly string[];
+}
+
 export interface LoadedKeys {
   readonly keeper: LocalKeeper;
   /** Label of each key file. */
@@ -15,6 +22,7 @@ export async function loadKeys(
   uses: KeyUses,
   roles: readonly ('initiator' | 'responder')[],
   output: Output,
+  { algorithms, anonymous = [] }: KeyPolicy = {},
 ): Promise<LoadedKeys> {
   const keyring = new Keyring();
   const labels = new Map<string, string>();
@@ -31,7 +39,9 @@ export async function loadKeys(
     else byLabel.set(key.label, { key, authorities: [...authorities] });
   }
   for (const { key, authorities } of byLabel.values()) keyring.add(key, { authorities, roles });
-  return { keeper: new LocalKeeper({ keyring }), labels };
+  const proving = algorithms?.filter((id) => id !== ALGORITHM.ANONYMOUS);
+  const allowed = proving === undefined ? {} : { algorithms: proving };
+  return { keeper: new LocalKeeper({ keyring, anonymous, ...allowed }), labels };
 }
 
 /** Adds an authority to what a key file is used for. */
@@ -39,9 +49,4 @@ export function addUse(uses: Map<string, string[]>, path: string, authority: str
   const known = uses.get(path);
   if (known) known.push(authority);
   else uses.set(path, [authority]);
-}
-
-/** The ALG_ID of an algorithm's name. */
-export function algorithmId(name: 'psk' | 'spiped'): number {
-  return name === 'psk' ? ALGORITHM.PSK : ALGORITHM.SPIPED;
 }

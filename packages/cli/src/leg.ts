@@ -1,4 +1,4 @@
-import { ALGORITHM } from '@keymux/keys';
+import { algorithmName } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { paint } from './output.ts';
 
@@ -39,13 +39,4 @@ export function formatLeg({ from, to, level, key, payload }: Leg): string {
     key ? 'green' : 'yellow',
     `  ${from} -> ${to}: ${how}${payload ? `; payload ${payload}` : ''}`,
   );
-}
-
-const NAMES = new Map<number, string>([
-  [ALGORITHM.PSK, 'psk'],
-  [ALGORITHM.SPIPED, 'spiped'],
-]);
-
-export function algorithmName(id: number): string {
-  return NAMES.get(id) ?? `ALG ${id}`;
 }

@@ -1,6 +1,13 @@
+import { ALGORITHM_NAMES, algorithmName, SHARED_KEY_PREFERENCE } from '@keymux/keys';
 import type { Argv } from 'yargs';
 
 // The options of each command as people see them; what values they take is checked by the command's own schema.
+
+const algorithmOption = (describe: string) =>
+  ({
+    type: 'string',
+    describe: `${describe}: ${ALGORITHM_NAMES.join(', ')}; several with commas, best first [${SHARED_KEY_PREFERENCE.map(algorithmName).join()}]`,
+  }) as const;
 
 export const keygenOptions = (argv: Argv): Argv =>
   argv
@@ -19,6 +26,11 @@ export const proxyOptions = (argv: Argv): Argv =>
       array: true,
       describe:
         'Where clients may connect: HOST:PORT, *.SUFFIX:PORT, ADDRESS/BITS:PORT; repeatable [nowhere]',
+    })
+    .option('anonymous', {
+      type: 'boolean',
+      describe:
+        'Take CONNECT under keys that prove nobody too (level passive), from anybody who can reach this port',
     })
     .option('clear', {
       type: 'boolean',
@@ -51,7 +63,7 @@ export const connectOptions = (argv: Argv): Argv =>
       describe: 'Where the local HTTP proxy listens [127.0.0.1:8118]; whoever reaches it can use it',
     })
     .option('key', { type: 'string', describe: 'Key file shared with the proxy' })
-    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to negotiate the key [spiped]' })
+    .option('algorithm', algorithmOption('How to negotiate the key; anonymous needs no --key'))
     .option('once', {
       type: 'string',
       array: true,
@@ -87,7 +99,11 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Answer nothing in the clear: prompt for the key of the host',
     })
-    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to prompt clients for a key [spiped]' })
+    .option('algorithm', algorithmOption('How to prompt clients for the key of a host'))
+    .option('anonymous', {
+      type: 'boolean',
+      describe: 'Let hosts without a key be reached under keys that prove nobody (level passive)',
+    })
     .option('origin', {
       type: 'string',
       array: true,
@@ -123,11 +139,8 @@ export const getOptions = (argv: Argv): Argv =>
       type: 'string',
       describe: 'Key file of the proxy; without it the CONNECT travels in the clear',
     })
-    .option('algorithm', { choices: ['spiped', 'psk'], describe: 'How to negotiate with the host [spiped]' })
-    .option('proxy-algorithm', {
-      choices: ['spiped', 'psk'],
-      describe: 'How to negotiate with the proxy [spiped]',
-    })
+    .option('algorithm', algorithmOption('How to negotiate with the host; anonymous needs no --key'))
+    .option('proxy-algorithm', algorithmOption('How to negotiate with the proxy'))
     .option('connect-to', { type: 'string', describe: 'HOST:PORT to connect to instead of that of the URL' })
     .option('method', { type: 'string', alias: 'X', describe: 'Method [GET, or POST with --data]' })
     .option('data', { type: 'string', alias: 'd', describe: 'Body to send, or @FILE' })

@@ -27,7 +27,8 @@ export interface ClientOptions {
 
 /** Which key to negotiate, and for whom. */
 export interface KeyRequest {
-  readonly algorithm: number;
+  /** ALG_ID, or several in the order of preference; one that is not listed is never used. */
+  readonly algorithm: number | readonly number[];
   readonly label: string;
   /** The host the key is to speak for; empty, the default, for the peer that ends this session itself. */
   readonly authority?: string;

@@ -1,17 +1,16 @@
+import { ALGORITHM } from './algorithm-ids.ts';
+import { anonymous } from './algorithms/anonymous.ts';
+import { hybrid } from './algorithms/hybrid.ts';
 import { psk } from './algorithms/psk.ts';
+import { pskX25519 } from './algorithms/psk-x25519.ts';
 import { spiped } from './algorithms/spiped.ts';
 import type { Algorithm } from './handshake.ts';
-
-/** ALG_IDs of this version (spec 3.7, 3.8). 3 to 6 are reserved. */
-export const ALGORITHM = { PSK: 1, SPIPED: 2 } as const;
 
 /** Every negotiation method that this version has, by ALG_ID. */
 export const ALGORITHMS: ReadonlyMap<number, Algorithm> = new Map<number, Algorithm>([
   [ALGORITHM.PSK, psk],
   [ALGORITHM.SPIPED, spiped],
+  [ALGORITHM.PSK_X25519, pskX25519],
+  [ALGORITHM.ANONYMOUS, anonymous],
+  [ALGORITHM.HYBRID, hybrid],
 ]);
-
-/** The method's name, for people. */
-export function algorithmName(id: number): string {
-  return ALGORITHMS.get(id)?.name ?? `algorithm ${id}`;
-}

@@ -5,3 +5,12 @@ export { type AeadKey, aeadKey, openAes256Gcm, sealAes256Gcm, TAG_LENGTH } from 
 export { DhKey, GROUP14_LENGTH, isGroup14Public } from './crypto/group14.ts';
 export { equalBytes, HASH_LENGTH, hmacSha256, randomBytes, sha256 } from './crypto/hash.ts';
 export { hkdfExpand, hkdfExtract, pbkdf2Sha256 } from './crypto/kdf.ts';
+export {
+  isMlKemPublic,
+  loadMlKem,
+  ML_KEM_CIPHERTEXT_LENGTH,
+  ML_KEM_PUBLIC_LENGTH,
+  type MlKem,
+  type MlKemKey,
+} from './crypto/ml-kem.ts';
+export { X25519_LENGTH, X25519Key } from './crypto/x25519.ts';

@@ -69,7 +69,11 @@ const FAILURES = {
     'more first messages than the replay cache holds were accepted in a minute; negotiate with spiped (ALG 2)',
   'own-message':
     "this side's own message came back; it is connected to itself, or somebody reflects messages",
+  'not-anonymous':
+    'the peer asked for an anonymous key, which is not allowed here for this authority; allow it, or share a key',
+  changed: 'the two sides have not seen the same messages; somebody changed one',
   group: 'the peer sent a Diffie-Hellman value outside 1 < y < p - 1',
+  'public-key': 'the peer sent a public key that is of small order (X25519) or out of range (ML-KEM)',
   timeout: 'the negotiation was not finished in time; the peer, or the keeper, does not answer',
   keeper: 'the keeper could not take the next step',
   envelope: 'an envelope does not open; it was lost, repeated, moved or changed on the way',

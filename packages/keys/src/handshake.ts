@@ -1,3 +1,4 @@
+import type { MlKem, X25519Key } from './crypto.ts';
 import type { Offer, RunContext, RunSecret } from './keeper.ts';
 import type { PreSharedKey } from './pre-shared-key.ts';
 import type { Admission } from './replay-cache.ts';
@@ -7,6 +8,10 @@ export interface Environment {
   readonly context: RunContext;
   /** Random bytes. */
   random(length: number): Uint8Array;
+  /** A fresh key pair. */
+  x25519(): X25519Key;
+  /** May take a while when it is called first in this process. */
+  mlKem(): Promise<MlKem>;
   /** Milliseconds since 1970. */
   now(): number;
   /**
@@ -14,9 +19,11 @@ export interface Environment {
    * place, so that a responder does the same work and fails in the same way as with a wrong key (spec 3.3).
    */
   preSharedKey(offer: Offer): { readonly key: PreSharedKey; readonly known: boolean };
+  /** Whether a key that proves nothing may be made for the authority (spec 3.11). */
+  mayBeAnonymous(offer: Offer): boolean;
   /** Judges a first message whose tag was right, and remembers it (spec 3.7). */
   admit(label: string, nonce: Uint8Array, timestamp: number): Admission;
-  /** Notes a nonce of this side for as long as its run goes on. */
+  /** Notes a nonce, or a public value, of this side for as long as its run goes on. */
   claimNonce(nonce: Uint8Array): void;
   /** Whether this keeper has a run of its own with this nonce: then the session is connected to itself. */
   isOwnNonce(nonce: Uint8Array): boolean;
@@ -52,10 +59,8 @@ export interface Awaiting {
 
 /** A negotiation method. */
 export interface Algorithm {
-  /** For logs and configuration. */
-  readonly name: string;
   /** The FIN flag of each message in order; senders alternate, the initiator is first. */
   readonly messages: readonly { readonly fin: boolean }[];
-  startInitiator(environment: Environment, offer: Offer): Turn;
-  startResponder(environment: Environment, first: Received): Turn;
+  startInitiator(environment: Environment, offer: Offer): Turn | Promise<Turn>;
+  startResponder(environment: Environment, first: Received): Turn | Promise<Turn>;
 }

@@ -1,4 +1,11 @@
-export { ALGORITHM, algorithmName } from './algorithms.ts';
+export {
+  ALGORITHM,
+  ALGORITHM_NAMES,
+  type AlgorithmName,
+  algorithmId,
+  algorithmName,
+  SHARED_KEY_PREFERENCE,
+} from './algorithm-ids.ts';
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
@@ -8,6 +15,7 @@ export { Keyring, type KeyUse } from './keyring.ts';
 export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';
 export type { NegoFrame } from './nego-frame.ts';
 export type { NegotiateOptions } from './negotiator.ts';
+export { ANONYMOUS_LABEL } from './offer.ts';
 export type { ReceiveKey } from './opener.ts';
 export { KEY_FILE_MAX, KEY_FILE_MIN, PreSharedKey } from './pre-shared-key.ts';
 export { KeyRegistry, type KeyRegistryOptions } from './registry.ts';

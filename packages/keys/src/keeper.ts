@@ -45,7 +45,7 @@ export interface RunSecret {
   readonly algorithm: number;
   readonly label: string;
   readonly authority: string;
-  /** Who is proven, for people: `psk:<label>`. */
+  /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
 }
 
@@ -68,6 +68,8 @@ export interface Step {
  * A promise rejects with KeyError: scope `session` if the peer's message was at fault, `usage` if the request was.
  */
 export interface Keeper {
+  /** ALG_IDs that it allows, ascending. */
+  readonly algorithms: readonly number[];
   /** Begins a run as its initiator. */
   start(context: RunContext, offer: Offer): Promise<Step>;
   /** Answers the first message of a run. `first` is the whole KEY_NEGO frame. */

@@ -12,7 +12,7 @@ export interface KeyInfo {
   readonly label: string;
   /** Host that the key speaks for; empty for a connection key. */
   readonly authority: string;
-  /** Who is proven, for people: `psk:<label>`. */
+  /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
   readonly forwardSecrecy: boolean;
 }

@@ -1,6 +1,6 @@
 import { usageError } from './errors.ts';
 import type { Role } from './keeper.ts';
-import { isAuthority, isLabel } from './offer.ts';
+import { ANONYMOUS_LABEL, isAuthority, isLabel } from './offer.ts';
 import type { PreSharedKey } from './pre-shared-key.ts';
 
 export interface KeyUse {
@@ -28,10 +28,11 @@ interface Entry {
 export class Keyring {
   readonly #entries = new Map<string, Entry>();
 
-  /** Adds a key; returns its label. Throws KeyError (usage) if the label or an authority breaks its grammar, or the label is taken. */
+  /** Adds a key; returns its label. Throws KeyError (usage) if the label or an authority cannot be used, or the label is taken. */
   add(key: PreSharedKey, use: KeyUse): string {
     const { label = key.label, authorities, roles = ['initiator', 'responder'] } = use;
     if (!isLabel(label)) throw usageError(`"${label}" is no label: 1 to 64 characters of a-z 0-9 . _ -`);
+    if (label === ANONYMOUS_LABEL) throw usageError(`"${label}" is the label of keys that prove nobody`);
     if (this.#entries.has(label)) throw usageError(`there is a key labelled "${label}" already`);
     if (authorities.length === 0)
       throw usageError(`key "${label}" speaks for no authority; "" is the peer itself`);

@@ -1,5 +1,6 @@
-import { ALGORITHMS, algorithmName } from './algorithms.ts';
-import { randomBytes } from './crypto.ts';
+import { ALGORITHM, algorithmName } from './algorithm-ids.ts';
+import { ALGORITHMS } from './algorithms.ts';
+import { loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
 import { keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
 import type { Keeper, Offer, Role, RunContext, Step } from './keeper.ts';
@@ -12,8 +13,13 @@ import { ReplayCache } from './replay-cache.ts';
 
 export interface LocalKeeperOptions {
   readonly keyring: Keyring;
-  /** ALG_IDs that may be used, in either role; by default all of this version. */
+  /** ALG_IDs that may be used with the keys of the keyring, in either role; by default all of this version. */
   readonly algorithms?: Iterable<number>;
+  /**
+   * Authorities for which keys may be made that prove nobody (ALG 5), in either role; '' is the peer itself. Without any, which is the
+   * default, ALG 5 is not allowed.
+   */
+  readonly anonymous?: Iterable<string>;
   /** Milliseconds since 1970; `Date.now` by default. */
   readonly clock?: () => number;
   /** Source of random bytes, for test vectors only. */
@@ -40,9 +46,12 @@ interface Run {
 /** A keeper in this process. Group 14 blocks it for about a millisecond a run; `maxRuns` and the sessions' budgets bound that. */
 export class LocalKeeper implements Keeper {
   readonly #keyring: Keyring;
-  readonly #algorithms: ReadonlySet<number>;
+  readonly algorithms: readonly number[];
+  readonly #anonymous: ReadonlySet<string>;
   readonly #clock: () => number;
   readonly #random: (length: number) => Uint8Array;
+  readonly #x25519: () => X25519Key;
+  readonly #mlKem: () => Promise<MlKem>;
   readonly #maxRuns: number;
   readonly #runTimeout: number;
   readonly #replays: ReplayCache;
@@ -54,22 +63,25 @@ export class LocalKeeper implements Keeper {
 
   constructor(options: LocalKeeperOptions) {
     this.#keyring = options.keyring;
-    this.#algorithms = new Set(options.algorithms ?? ALGORITHMS.keys());
+    this.#anonymous = new Set(options.anonymous);
+    this.algorithms = allowedAlgorithms(options.algorithms, this.#anonymous.size > 0);
     this.#clock = options.clock ?? Date.now;
-    this.#random = options.random ?? randomBytes;
+    const { random } = options;
+    this.#random = random ?? randomBytes;
+    this.#x25519 = random ? () => X25519Key.of(random(X25519_LENGTH)) : () => X25519Key.generate();
+    this.#mlKem = () => loadMlKem(random);
     this.#maxRuns = options.maxRuns ?? 1024;
     this.#runTimeout = options.runTimeout ?? 10_000;
     this.#replays = new ReplayCache(options.replayCapacity);
-    for (const id of this.#algorithms) {
-      if (!ALGORITHMS.has(id)) throw usageError(`there is no negotiation algorithm ${id} in this version`);
-    }
+    // So that the first handshake does not wait for it. If it fails, that handshake will say so.
+    if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
   }
 
   async start(context: RunContext, offer: Offer): Promise<Step> {
     checkContext(context, 'initiator');
     checkOffer(offer, context.algorithm);
     const algorithm = ALGORITHMS.get(context.algorithm);
-    if (algorithm === undefined || !this.#algorithms.has(context.algorithm)) {
+    if (algorithm === undefined || !this.#allows(context.algorithm)) {
       throw usageError(
         `${algorithmName(context.algorithm)} is not among the algorithms allowed on this side`,
       );
@@ -83,7 +95,7 @@ export class LocalKeeper implements Keeper {
     const { data, fin } = checkedFrame(context, first);
     const algorithm = ALGORITHMS.get(context.algorithm);
     if (algorithm === undefined) return this.#reject(REJECT_REASON.UNKNOWN_ALGORITHM);
-    if (!this.#algorithms.has(context.algorithm)) return this.#reject(REJECT_REASON.NOT_ALLOWED);
+    if (!this.#allows(context.algorithm)) return this.#reject(REJECT_REASON.NOT_ALLOWED);
     if (this.#full()) return this.#reject(REJECT_REASON.TOO_MANY_RUNS);
     checkFin(algorithm, 0, fin);
     return this.#begin(context, algorithm, (environment) =>
@@ -112,16 +124,27 @@ export class LocalKeeper implements Keeper {
     this.#forget(id, run);
   }
 
-  #begin(context: RunContext, algorithm: Algorithm, start: (environment: Environment) => Turn): Step {
+  #allows(algorithm: number): boolean {
+    return this.algorithms.includes(algorithm);
+  }
+
+  async #begin(
+    context: RunContext,
+    algorithm: Algorithm,
+    start: (environment: Environment) => Turn | Promise<Turn>,
+  ): Promise<Step> {
     let ownNonce: string | undefined;
-    const turn = start({
+    const turn = await start({
       context,
       random: this.#random,
+      x25519: this.#x25519,
+      mlKem: this.#mlKem,
       now: this.#clock,
       preSharedKey: (offer) => {
         const key = this.#keyring.find(offer.label, offer.authority, context.role);
         return { key: key ?? this.#nobodysKey, known: key !== undefined };
       },
+      mayBeAnonymous: ({ authority }) => this.#anonymous.has(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
       claimNonce: (nonce) => {
         ownNonce = Buffer.from(nonce).toString('latin1');
@@ -143,7 +166,7 @@ export class LocalKeeper implements Keeper {
   }
 
   #reject(reason: number): Step {
-    const data = encodeReject(reason, [...this.#algorithms]);
+    const data = encodeReject(reason, this.algorithms);
     return { run: ++this.#lastRun, send: { data, fin: true, reject: true }, secrets: [], done: true };
   }
 
@@ -161,6 +184,19 @@ export class LocalKeeper implements Keeper {
     }
     return this.#runs.size >= this.#maxRuns;
   }
+}
+
+/** Ascending. Throws KeyError (usage). */
+function allowedAlgorithms(ids: Iterable<number> | undefined, anonymous: boolean): readonly number[] {
+  const allowed = new Set(ids ?? [...ALGORITHMS.keys()].filter((id) => id !== ALGORITHM.ANONYMOUS));
+  for (const id of allowed) {
+    if (!ALGORITHMS.has(id)) throw usageError(`there is no negotiation algorithm ${id} in this version`);
+  }
+  if (allowed.has(ALGORITHM.ANONYMOUS) && !anonymous) {
+    throw usageError('anonymous keys are for no authority; name those that they may speak for');
+  }
+  if (anonymous) allowed.add(ALGORITHM.ANONYMOUS);
+  return [...allowed].sort((a, b) => a - b);
 }
 
 /** A keeper believes nothing that it can check (rule R9). */

@@ -1,3 +1,4 @@
+import { ALGORITHM } from './algorithm-ids.ts';
 import { ascii, concat, u8, u32 } from './bytes.ts';
 import { keyFailure, usageError } from './errors.ts';
 import type { Offer } from './keeper.ts';
@@ -45,8 +46,14 @@ export function isAuthority(text: string): boolean {
   return /^[a-z0-9.:-]{0,253}$/.test(text);
 }
 
+/** Takes the place of a label where there is no long-term key (spec 3.11). */
+export const ANONYMOUS_LABEL = 'anonymous';
+
 function offerFault({ offer, label, authority }: Offer, algorithm: number): string | undefined {
   if (!isLabel(label)) return 'a label is 1 to 64 characters of a-z 0-9 . _ -';
+  if ((label === ANONYMOUS_LABEL) !== (algorithm === ALGORITHM.ANONYMOUS)) {
+    return `the label "${ANONYMOUS_LABEL}" and the algorithm of this name belong together`;
+  }
   if (!isAuthority(authority)) return 'an authority is up to 253 characters of a-z 0-9 . - :';
   if (!Number.isInteger(offer) || offer < 0 || offer > 0xffffffff || !offers(offer, algorithm)) {
     return `the offer does not contain the ALG_ID ${algorithm} of the run itself`;

@@ -41,6 +41,7 @@ describe('a keyring', () => {
       'x'.repeat(65),
       'a\n',
       'a\0',
+      'anonymous',
     ]) {
       expect(() => keyring.add(KEY, { label, authorities: [''] }), label).toThrow(KeyError);
     }

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { loadMlKem } from '../src/crypto.ts';
 import {
   type Keeper,
   KeyError,
@@ -19,13 +20,17 @@ export const FILE = seeded('key file')(32);
 export const LABEL = new PreSharedKey(FILE).label;
 export const CLOCK = 1_700_000_000_000;
 
+// Loading it takes longer than a link waits for a keeper.
+await loadMlKem(seeded(''));
+
 type Established = Extract<RegistryEvent, { type: 'established' }>;
 
-/** A keeper that holds one key, for connections and for a.example, and makes the same choices for the same seed. */
+/** A keeper that holds one key, for connections and for a.example, allows anonymous keys for both, and makes the same choices for the same seed. */
 export function keeperOf(seed: string, options: Partial<LocalKeeperOptions> = {}): LocalKeeper {
   const keyring = new Keyring();
   keyring.add(new PreSharedKey(FILE), { authorities: ['', 'a.example'] });
-  return new LocalKeeper({ keyring, random: seeded(seed), clock: () => CLOCK, ...options });
+  const anonymous = ['', 'a.example'];
+  return new LocalKeeper({ keyring, anonymous, random: seeded(seed), clock: () => CLOCK, ...options });
 }
 
 /** One side of a session, as far as keys are concerned: frames KEY_NEGO and keeps the digests, and does nothing else. */

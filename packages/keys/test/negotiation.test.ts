@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { ALGORITHM, KeyError } from '../src/index.ts';
 import { infoOf, LABEL, link, passEnvelope, type Side } from './link.ts';
+import { METHODS, type Method } from './methods.ts';
 
+const [PSK] = METHODS as readonly [Method];
 const FIRST_ID = { client: 1, server: 2 } as const;
 
 for (const initiator of ['client', 'server'] as const) {
   describe(`psk, begun by the ${initiator}`, () => {
     it('seals early data at once, and everything once the responder has spoken', async () => {
-      const { sides, keyId, wire } = begin(initiator, ALGORITHM.PSK);
+      const { sides, keyId, wire } = begin(initiator, PSK);
       await sides.initiator.settle();
       expect(sides.initiator.registry.sender(keyId)).toMatchObject({
         generation: 0,
@@ -44,7 +46,7 @@ for (const initiator of ['client', 'server'] as const) {
     });
 
     it('reports each generation and direction as it becomes usable', async () => {
-      const { sides, wire } = begin(initiator, ALGORITHM.PSK);
+      const { sides, wire } = begin(initiator, PSK);
       await wire.run();
       expect(reported(sides.initiator)).toEqual([
         { generation: 0, level: 'authenticated', early: true, send: true, receive: false },
@@ -57,35 +59,39 @@ for (const initiator of ['client', 'server'] as const) {
     });
   });
 
-  describe(`spiped, begun by the ${initiator}`, () => {
-    it('makes a key that the responder uses only after the first envelope has proven the initiator', async () => {
-      const { sides, keyId, wire } = begin(initiator, ALGORITHM.SPIPED);
-      await wire.run();
-      expect(wire.frames).toHaveLength(4);
-      expect(sides.responder.registry.sender(keyId)).toBeUndefined();
-      expect(sides.responder.registry.connectionKey()).toBeUndefined();
-      expect(infoOf(sides.responder, keyId).level).toBe('none');
+  for (const method of METHODS.filter(({ algorithm }) => algorithm !== ALGORITHM.PSK)) {
+    describe(`${method.name}, begun by the ${initiator}`, () => {
+      const level = method.algorithm === ALGORITHM.ANONYMOUS ? 'passive' : 'authenticated';
 
-      expect(passEnvelope(sides.initiator, sides.responder, keyId, 'hello')).toBe('hello');
-      expect(infoOf(sides.responder, keyId).level).toBe('authenticated');
-      expect(sides.responder.registry.receiver(keyId, 0)?.info.level).toBe('authenticated');
-      expect(sides.responder.registry.connectionKey()).toBe(keyId);
-      expect(passEnvelope(sides.responder, sides.initiator, keyId, 'hello too')).toBe('hello too');
-      expect(reported(sides.initiator)).toEqual([
-        { generation: 0, level: 'authenticated', early: false, send: true, receive: true },
-      ]);
-      expect(reported(sides.responder)).toEqual([
-        { generation: 0, level: 'none', early: false, send: false, receive: true },
-        { generation: 0, level: 'authenticated', early: false, send: true, receive: true },
-      ]);
+      it('makes a key that the responder uses only after the first envelope has proven the initiator', async () => {
+        const { sides, keyId, wire } = begin(initiator, method);
+        await wire.run();
+        expect(wire.frames).toHaveLength(method.messages);
+        expect(sides.responder.registry.sender(keyId)).toBeUndefined();
+        expect(sides.responder.registry.connectionKey()).toBeUndefined();
+        expect(infoOf(sides.responder, keyId).level).toBe('none');
+
+        expect(passEnvelope(sides.initiator, sides.responder, keyId, 'hello')).toBe('hello');
+        expect(infoOf(sides.responder, keyId).level).toBe(level);
+        expect(sides.responder.registry.receiver(keyId, 0)?.info.level).toBe(level);
+        expect(sides.responder.registry.connectionKey()).toBe(keyId);
+        expect(passEnvelope(sides.responder, sides.initiator, keyId, 'hello too')).toBe('hello too');
+        expect(reported(sides.initiator)).toEqual([
+          { generation: 0, level, early: false, send: true, receive: true },
+        ]);
+        expect(reported(sides.responder)).toEqual([
+          { generation: 0, level: 'none', early: false, send: false, receive: true },
+          { generation: 0, level, early: false, send: true, receive: true },
+        ]);
+      });
     });
-  });
+  }
 }
 
 describe('a key', () => {
-  for (const algorithm of Object.values(ALGORITHM)) {
-    it(`of algorithm ${algorithm} opens nothing if the sides have not seen the same clear frames`, async () => {
-      const { sides, keyId, wire } = begin('client', algorithm);
+  for (const method of METHODS) {
+    it(`of ${method.name} opens nothing if the sides have not seen the same clear frames`, async () => {
+      const { sides, keyId, wire } = begin('client', method);
       sides.responder.receivedDigest.update('a frame that the initiator has not sent');
       await wire.run();
       const envelope = sealOne(sides.initiator, keyId, 'x');
@@ -94,10 +100,10 @@ describe('a key', () => {
       );
     });
 
-    it(`of algorithm ${algorithm} exports the same secret on both sides, and another in another run`, async () => {
+    it(`of ${method.name} exports the same secret on both sides, and another in another run`, async () => {
       const exported: string[] = [];
       for (let run = 0; run < 2; run++) {
-        const { sides, keyId, wire } = begin('client', algorithm);
+        const { sides, keyId, wire } = begin('client', method);
         if (run === 1) wire.client.sentDigest.update('x');
         if (run === 1) wire.server.receivedDigest.update('x');
         await wire.run();
@@ -114,7 +120,7 @@ describe('a key', () => {
   }
 
   it('for a host is no connection key', async () => {
-    const { sides, wire } = begin('client', ALGORITHM.PSK, 'a.example');
+    const { sides, wire } = begin('client', PSK, 'a.example');
     await wire.run();
     expect(sides.initiator.established).toHaveLength(1);
     expect(infoOf(sides.responder, 1).authority).toBe('a.example');
@@ -140,11 +146,11 @@ describe('a key', () => {
   });
 });
 
-function begin(initiator: 'client' | 'server', algorithm: number, authority = '') {
+function begin(initiator: 'client' | 'server', { algorithm, label }: Method, authority = '') {
   const wire = link();
   const other = initiator === 'client' ? 'server' : 'client';
   const sides = { initiator: wire[initiator], responder: wire[other] };
-  const keyId = sides.initiator.registry.negotiate({ algorithm, label: LABEL, authority });
+  const keyId = sides.initiator.registry.negotiate({ algorithm, label, authority });
   expect(keyId).toBe(FIRST_ID[initiator]);
   return { wire, sides, keyId };
 }

@@ -1,14 +1,17 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ALGORITHM } from '../src/index.ts';
 import { decodeNego, encodeNego } from '../src/nego-frame.ts';
-import { keeperOf, LABEL, Link, link, passEnvelope, Side } from './link.ts';
+import { keeperOf, Link, link, passEnvelope, Side } from './link.ts';
+import { METHODS } from './methods.ts';
 
-/** Records every use of the cipher, so that a repeated (key, nonce) pair shows. */
+/** Records every envelope that is sealed, so that a repeated (key, nonce) pair shows. Noise messages of equal keepers are equal. */
 const used = vi.hoisted(() => ({ pairs: [] as string[] }));
 vi.mock('../src/crypto/aead.ts', async (original) => {
   const real = await original<typeof import('../src/crypto/aead.ts')>();
   const record: typeof real.sealAes256Gcm = (key, nonce, additional, parts) => {
-    used.pairs.push(`${key.export().toString('hex')} ${Buffer.from(nonce).toString('hex')}`);
+    if (Buffer.from(additional).toString('latin1').startsWith('keymux/1 sealed')) {
+      used.pairs.push(`${key.export().toString('hex')} ${Buffer.from(nonce).toString('hex')}`);
+    }
     return real.sealAes256Gcm(key, nonce, additional, parts);
   };
   return { ...real, sealAes256Gcm: record };
@@ -19,19 +22,14 @@ afterEach(() => {
   used.pairs.length = 0;
 });
 
-const METHODS = [
-  { name: 'psk', algorithm: ALGORITHM.PSK, messages: 2 },
-  { name: 'spiped', algorithm: ALGORITHM.SPIPED, messages: 4 },
-] as const;
-
-for (const { name, algorithm, messages } of METHODS) {
+for (const { name, algorithm, messages, label } of METHODS) {
   for (const initiator of ['client', 'server'] as const) {
     const responder = initiator === 'client' ? 'server' : 'client';
 
     /** The frames of an honest run. The same keepers answer the same frames in the same way, so they fit into a new run. */
     const honest = async (): Promise<readonly Uint8Array[]> => {
       const wire = link();
-      wire[initiator].registry.negotiate({ algorithm, label: LABEL, authority: '' });
+      wire[initiator].registry.negotiate({ algorithm, label, authority: '' });
       await wire.run();
       expect(wire.frames).toHaveLength(messages);
       return wire.frames;
@@ -55,7 +53,7 @@ for (const { name, algorithm, messages } of METHODS) {
         const frames = await honest();
         for (const sequence of sequences(frames, messages === 2 ? 3 : 4)) {
           const side = new Side(initiator, keeperOf(initiator));
-          side.registry.negotiate({ algorithm, label: LABEL, authority: '' });
+          side.registry.negotiate({ algorithm, label, authority: '' });
           await side.play(sequence.map((index) => frames[index] as Uint8Array));
           const right = messages === 2 ? sequence[0] === 1 : sequence[0] === 1 && sequence[1] === 3;
           expect(side.established.length > 0, `${sequence}`).toBe(right);
@@ -72,8 +70,9 @@ for (const { name, algorithm, messages } of METHODS) {
         );
         const swapped = new Side(initiator, keeperOf(responder));
         await swapped.play(renumbered);
-        expect(swapped.failure).toBeDefined();
-        expect(swapped.established).toEqual([]);
+        // A first message that proves nothing is as good as a new one.
+        if (algorithm !== ALGORITHM.ANONYMOUS) expect(swapped.failure).toBeDefined();
+        expect(swapped.established.filter((event) => event.send)).toEqual([]);
       });
 
       for (let index = 0; index < messages; index++) {
@@ -88,7 +87,7 @@ for (const { name, algorithm, messages } of METHODS) {
             if (registry.busy(bytes[8] ?? 0)) waiting.push(bytes);
             else receive(bytes);
           };
-          wire[initiator].registry.negotiate({ algorithm, label: LABEL, authority: '' });
+          wire[initiator].registry.negotiate({ algorithm, label, authority: '' });
           await wire.run();
           for (const bytes of waiting) receive(bytes);
           await wire.run();
@@ -98,7 +97,7 @@ for (const { name, algorithm, messages } of METHODS) {
 
         it(`C3: message ${index + 1}, when it comes again after the run, ends the session`, async () => {
           const wire = link();
-          wire[initiator].registry.negotiate({ algorithm, label: LABEL, authority: '' });
+          wire[initiator].registry.negotiate({ algorithm, label, authority: '' });
           await wire.run();
           sealEverywhere(wire);
           const receiver = index % 2 === 0 ? wire[responder] : wire[initiator];
@@ -119,7 +118,7 @@ for (const { name, algorithm, messages } of METHODS) {
             sender.receive(frame);
             return [];
           };
-          wire[initiator].registry.negotiate({ algorithm, label: LABEL, authority: '' });
+          wire[initiator].registry.negotiate({ algorithm, label, authority: '' });
           await wire.run();
           const sender = index % 2 === 0 ? wire[initiator] : wire[responder];
           expect(sender.failure?.code).toBe('ERR_KEYMUX_KEY_FAILURE');
@@ -129,7 +128,7 @@ for (const { name, algorithm, messages } of METHODS) {
       it('C9: a keeper does not make a key with itself', async () => {
         const keeper = keeperOf('both');
         const wire = new Link(new Side('client', keeper), new Side('server', keeper));
-        wire[initiator].registry.negotiate({ algorithm, label: LABEL, authority: '' });
+        wire[initiator].registry.negotiate({ algorithm, label, authority: '' });
         await wire.run();
         expect(wire[responder].failure?.reason).toBe(algorithm === ALGORITHM.PSK ? 'replay' : 'own-message');
         expect([...wire.client.established, ...wire.server.established]).toEqual([]);

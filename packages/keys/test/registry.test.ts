@@ -13,6 +13,7 @@ import {
 import { decodeNego, encodeNego, type NegoFrame } from '../src/nego-frame.ts';
 import { encodeReject } from '../src/reject.ts';
 import { keeperOf, LABEL, link, passEnvelope, Side, sealedHead } from './link.ts';
+import { METHODS } from './methods.ts';
 
 const PSK = { algorithm: ALGORITHM.PSK, label: LABEL, authority: '' };
 const SPIPED = { algorithm: ALGORITHM.SPIPED, label: LABEL, authority: '' };
@@ -58,7 +59,7 @@ describe('key IDs', () => {
 
 describe('REJECT', () => {
   it('answers an algorithm that does not exist, or is not allowed, with those that are', async () => {
-    const wire = link({ server: { algorithms: [ALGORITHM.SPIPED] } });
+    const wire = link({ server: { algorithms: [ALGORITHM.SPIPED], anonymous: [] } });
     const keyId = wire.client.registry.negotiate(PSK);
     await wire.run();
     expect(wire.client.rejections()).toMatchObject([{ reason: REJECT_REASON.NOT_ALLOWED, algorithms: [2] }]);
@@ -75,7 +76,9 @@ describe('REJECT', () => {
       reject: true,
       fin: true,
     });
-    expect(server.outbox[0]?.subarray(12)).toEqual(Uint8Array.of(REJECT_REASON.UNKNOWN_ALGORITHM, 2, 1, 2));
+    expect(server.outbox[0]?.subarray(12)).toEqual(
+      Uint8Array.of(REJECT_REASON.UNKNOWN_ALGORITHM, 5, 1, 2, 3, 5, 6),
+    );
   });
 
   it('answers the fifth run at a time, and the session goes on', async () => {
@@ -92,7 +95,7 @@ describe('REJECT', () => {
     wire.client.registry.negotiate(SPIPED);
     await wire.run();
     expect(wire.client.rejections()).toMatchObject([
-      { reason: REJECT_REASON.TOO_MANY_RUNS, algorithms: [1, 2] },
+      { reason: REJECT_REASON.TOO_MANY_RUNS, algorithms: [1, 2, 3, 5, 6] },
     ]);
   });
 
@@ -165,6 +168,18 @@ describe('REJECT', () => {
 });
 
 describe('time', () => {
+  it.each(METHODS)('ends a run of $name whose initiator waits for more than 10 seconds', async (method) => {
+    const { algorithm, label } = method;
+    const side = new Side('client', keeperOf('client'));
+    side.registry.negotiate({ algorithm, label, authority: '', now: 5000 });
+    await side.settle();
+    expect(side.registry.nextDeadline()).toBe(15_000);
+    side.registry.handleDeadline(15_000);
+    side.pump();
+    expect(side.failure?.reason).toBe('timeout');
+    expect(side.established).toEqual([]);
+  });
+
   for (const role of ['initiator', 'responder'] as const) {
     it(`ends a session whose ${role} waits for more than 10 seconds`, async () => {
       const side =
@@ -269,6 +284,7 @@ describe('a keeper that takes its time', () => {
 
 describe('a keeper in trouble', () => {
   const failing = (fault: () => never): Keeper => ({
+    algorithms: [],
     start: fault,
     accept: async () => fault(),
     receive: async () => fault(),
@@ -535,6 +551,7 @@ function slowKeeper(real: Keeper) {
     return made;
   };
   const keeper: Keeper = {
+    algorithms: real.algorithms,
     start: (context, offer) => later(() => real.start(context, offer)),
     accept: (context, first) => later(() => real.accept(context, first)),
     receive: (run, frame) => later(() => real.receive(run, frame)),

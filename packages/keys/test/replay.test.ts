@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ALGORITHM } from '../src/index.ts';
 import { REPLAY_WINDOW, ReplayCache } from '../src/replay-cache.ts';
 import { CLOCK, keeperOf, LABEL, link, passEnvelope, Side, sealedHead } from './link.ts';
+import { METHODS } from './methods.ts';
 import { seeded } from './random.ts';
 
 describe('C12: a first message of psk, sent again', () => {
@@ -51,6 +52,31 @@ describe('C12: a first message of psk, sent again', () => {
     }
     expect(wire.server.failure?.reason).toBe('replay-cache-full');
   });
+});
+
+describe('a first message of two that make the key together, sent again', () => {
+  const [, , ...others] = METHODS; // psk is above; in spiped it is the third message that proves the key
+  it.each(others)(
+    '$name: makes another key that proves nobody, opens nothing and seals nothing',
+    async (method) => {
+      const { algorithm, label } = method;
+      const wire = link();
+      wire.client.registry.negotiate({ algorithm, label, authority: '' });
+      await wire.run();
+      const recorded = seal(wire.client, 0, 'recorded');
+      const keeper = keeperOf('later');
+      for (let session = 0; session < 2; session++) {
+        const server = new Side('server', keeper);
+        await server.play([wire.frames[0] as Uint8Array]);
+        expect(server.registry.info(1)?.level).toBe('none');
+        expect(server.registry.sender(1)).toBeUndefined();
+        expect(() => server.registry.receiver(1, 0)?.open(recorded.head, recorded.body)).toThrow(
+          expect.objectContaining({ reason: 'envelope' }),
+        );
+        expect(server.registry.connectionKey()).toBeUndefined();
+      }
+    },
+  );
 });
 
 describe('the replay cache', () => {

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { ListenOptions } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Keeper } from '@keymux/keys';
+import { type Keeper, SHARED_KEY_PREFERENCE } from '@keymux/keys';
 import type { KeyInfo, Level } from '@keymux/session';
 import {
   decodeRequest,
@@ -150,14 +150,10 @@ function bodyOf(stream: MuxStream): Readable {
 
 /** Negotiates the host's key from the server's side (spec 5.5), once a session. */
 async function prompt(session: MuxSession, host: HostOptions): Promise<KeyInfo> {
-  const { promptLabel: label, name: authority, promptAlgorithm: algorithm = 2 } = host;
-  const announced = session.peerAlgorithms ?? 0;
-  if (label === undefined || (announced & (1 << algorithm)) === 0) {
-    throw new SealingUnavailableError(
-      label === undefined
-        ? `host ${authority} has no key to prompt with`
-        : 'the client has not announced key negotiation',
-    );
+  const { promptLabel: label, name: authority, promptAlgorithm: algorithm = SHARED_KEY_PREFERENCE } = host;
+  if (label === undefined) throw new SealingUnavailableError(`host ${authority} has no key to prompt with`);
+  if (session.peerAlgorithms === undefined) {
+    throw new SealingUnavailableError('the client has not announced key negotiation');
   }
   const known = prompted.get(session) ?? new Map<string, Promise<KeyInfo>>();
   prompted.set(session, known);
@@ -192,8 +188,10 @@ function discard(body: OriginResponse['body']): void {
 
 function explain(error: unknown): OriginResponse {
   if (error instanceof MessageError) return plain(400, error.message);
-  if (error instanceof SealingUnavailableError || error instanceof NegotiationRejectedError) {
-    return plain(426, `this page is answered sealed only: ${error.message}`);
+  const { code } = error as { code?: unknown };
+  const unannounced = code === 'ERR_KEYMUX_NOT_ANNOUNCED';
+  if (unannounced || error instanceof SealingUnavailableError || error instanceof NegotiationRejectedError) {
+    return plain(426, `this page is answered sealed only: ${(error as Error).message}`);
   }
   return plain(500, 'the server failed');
 }

@@ -7,7 +7,8 @@ export interface HostOptions {
   readonly handler: Handler;
   /** Label of the key to prompt clients with; see OriginRequest.sealAnswer. */
   readonly promptLabel?: string;
-  readonly promptAlgorithm?: number;
+  /** ALG_ID, or several in the order of preference; by default those for shared keys. */
+  readonly promptAlgorithm?: number | readonly number[];
   /** Answer nothing of this host in the clear. */
   readonly sealed?: boolean;
 }

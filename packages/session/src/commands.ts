@@ -3,6 +3,7 @@ import { CLEAR } from './control-binding.ts';
 import { UsageError } from './errors.ts';
 import { encodeHeaders } from './header-encoding.ts';
 import type { SendKey } from './key-port.ts';
+import { keepsLevel } from './levels.ts';
 import type { Sender } from './sender.ts';
 import { addStream, bindDirection, type SessionState } from './state.ts';
 import type { Stream } from './stream.ts';
@@ -110,7 +111,7 @@ export class StreamCommands {
       throw new UsageError('ERR_KEYMUX_NO_KEY', `stream ${id} came sealed; its answer cannot be clear`);
     }
     // The key of the request needs no check: its run is over before anything under it is heard.
-    if (keyId !== stream.openedUnder) this.#requireSender(keyId);
+    if (keyId !== stream.openedUnder) this.#refuseLower(stream.openedUnder, this.#requireSender(keyId));
     const block = encodeHeaders(headers);
 
     stream.replied = true;
@@ -153,12 +154,14 @@ export class StreamCommands {
         `key ${keyId} is early: what it seals can be a replay; wait for its next generation`,
       );
     }
+    this.#refuseLower(stream.queuedSwitches > 0 ? stream.queuedKey : stream.sendsUnder, key);
     if (stream.queuedSwitches === 0 && !stream.canSwitch(stream.out, this.#state, stream.queuedPayload)) {
       throw new UsageError(
         'ERR_KEYMUX_SWITCH',
         `stream ${id} carries more than ${this.#state.switchLimit} bytes in the clear; open a new one`,
       );
     }
+    stream.queuedKey = keyId;
     this.#sender.enqueue(stream, { type: 'switch', keyId });
   }
 
@@ -188,6 +191,12 @@ export class StreamCommands {
     const stream = this.#live(id);
     if (!stream.finished) return stream;
     throw new UsageError('ERR_KEYMUX_STREAM_CLOSED', `our side of stream ${id} was ended`);
+  }
+
+  /** What was sealed with a key that proves this much must not go on under one that proves less; the peer would end the session. */
+  #refuseLower(from: number, key: SendKey | undefined): void {
+    if (key === undefined || keepsLevel(this.#state.keys, from, key.info)) return;
+    throw new UsageError('ERR_KEYMUX_SWITCH', `key ${key.keyId} proves less than key ${from} does`);
   }
 
   /** The key, which must be able to seal; undefined for the clear. */

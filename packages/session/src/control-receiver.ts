@@ -12,6 +12,7 @@ import {
 import { CLEAR, ControlBinding } from './control-binding.ts';
 import { flowControlError, keyFailure, overload, peerGone } from './errors.ts';
 import type { KeyInfo } from './key-port.ts';
+import { keepsLevel } from './levels.ts';
 import type { Sender } from './sender.ts';
 import { removeStream, type SessionState } from './state.ts';
 import { sameRecord } from './switch-record.ts';
@@ -75,6 +76,9 @@ export class ControlReceiver {
     }
     if (key.keyId === this.#binding.keyId || !sameRecord(frame, this.#binding.switchRecord(digest))) {
       throw keyFailure('KEY_SWITCH: session frames were lost, added or changed on the way');
+    }
+    if (!keepsLevel(this.#state.keys, this.#binding.keyId, key)) {
+      throw keyFailure('session frames switched to a key that proves less');
     }
     this.#binding.moveTo(key.keyId, key.generation);
   }

@@ -1,6 +1,7 @@
 import { CLEAR } from './control-binding.ts';
 import { keyFailure } from './errors.ts';
-import type { KeyEvent, KeyInfo, Level } from './key-port.ts';
+import type { KeyEvent, KeyInfo } from './key-port.ts';
+import { strength } from './levels.ts';
 import type { Sender } from './sender.ts';
 import type { SessionState } from './state.ts';
 
@@ -61,10 +62,3 @@ export class KeyProgress {
     this.#sender.switchControl(key.keyId);
   }
 }
-
-function strength(key: KeyInfo): number {
-  return LEVELS.indexOf(key.level) * 2 + (key.forwardSecrecy ? 1 : 0);
-}
-
-/** Weakest first. */
-const LEVELS: readonly Level[] = ['none', 'passive', 'authenticated'];

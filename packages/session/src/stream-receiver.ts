@@ -3,6 +3,7 @@ import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import { keyFailure, overload, StreamError } from './errors.ts';
 import type { KeyInfo } from './key-port.ts';
+import { keepsLevel } from './levels.ts';
 import type { Sender } from './sender.ts';
 import { bindDirection, type SessionState } from './state.ts';
 import type { Stream } from './stream.ts';
@@ -61,6 +62,8 @@ export class StreamReceiver {
     if (stream === undefined) this.#state.accounts.spend('idle', this.#state.now);
     else if (key === undefined || !this.#maySwitch(stream, frame, key)) {
       throw keyFailure(`KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way`);
+    } else if (!keepsLevel(this.#state.keys, stream.receivesUnder, key)) {
+      throw keyFailure(`KEY_SWITCH: stream ${stream.id} would go on under a key that proves less`);
     } else if (key.early && !stream.ours) {
       this.#resetFor(EARLY_SWITCH(), stream.id, key);
     } else {

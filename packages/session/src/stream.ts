@@ -66,6 +66,8 @@ export class Stream implements QueueLink {
   queuedPayload = 0;
   /** Key switches in the outbox. */
   queuedSwitches = 0;
+  /** Where the last of them leads. */
+  queuedKey = UNBOUND;
   /** The SYN_STREAM frame itself; of ours once it is sent, and only if there are keys. */
   syn: Uint8Array | undefined;
   /** SYN_REPLY was received (ours), or the command to send it was given (theirs). */
@@ -96,6 +98,11 @@ export class Stream implements QueueLink {
   /** The key that a frame of ours for it travels under now, CLEAR for none. */
   get sendsUnder(): number {
     return this.out.keyId < CLEAR ? this.openedUnder : this.out.keyId;
+  }
+
+  /** The key that a frame of the peer for it comes under, without a switch. */
+  get receivesUnder(): number {
+    return this.in.keyId < CLEAR ? this.openedUnder : this.in.keyId;
   }
 
   /**

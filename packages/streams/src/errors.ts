@@ -1,4 +1,5 @@
 import { GOAWAY, RST } from '@keymux/frames';
+import { algorithmName } from '@keymux/keys';
 
 const RST_NAMES = new Map<number, string>(Object.entries(RST).map(([name, status]) => [status, name]));
 const GOAWAY_NAMES = new Map<number, string>(Object.entries(GOAWAY).map(([name, status]) => [status, name]));
@@ -45,17 +46,17 @@ export class NegotiationRejectedError extends Error {
   /** The ALG_IDs that the peer would accept. */
   readonly algorithms: readonly number[];
 
-  constructor(reason: number, algorithms: readonly number[]) {
+  /** `explanation` says more than the reason by itself. */
+  constructor(reason: number, algorithms: readonly number[], explanation?: string) {
     const reasons = new Map([
       [1, 'it does not know the algorithm'],
       [2, 'it does not allow the algorithm'],
       [3, 'it has too many negotiations in progress'],
       [4, 'it does not renegotiate'],
     ]);
-    const accepted = algorithms.length > 0 ? algorithms.join(', ') : 'none';
-    super(
-      `the peer rejected the negotiation: ${reasons.get(reason) ?? `reason ${reason}`}; it accepts ALG_IDs: ${accepted}`,
-    );
+    const accepted = algorithms.map(algorithmName).join(', ') || 'none';
+    const why = explanation ?? `${reasons.get(reason) ?? `reason ${reason}`}; it would accept ${accepted}`;
+    super(`the peer rejected the negotiation: ${why}`);
     this.reason = reason;
     this.algorithms = algorithms;
   }

@@ -13,6 +13,7 @@ import {
   type SessionEvent,
   UsageError,
 } from '@keymux/session';
+import { AlgorithmChoice, bitSet } from './algorithm-choice.ts';
 import { CarrierWriter } from './carrier-writer.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
@@ -24,7 +25,7 @@ export interface MuxSessionOptions {
   readonly role: Role;
   /** Who holds the long-term keys; without one the session is plain SPDY/3.1. */
   readonly keeper?: Keeper | undefined;
-  /** ALG_IDs to announce; by default those of this version if there is a keeper. */
+  /** ALG_IDs to announce; by default those that the keeper allows. */
   readonly algorithms?: readonly number[];
   readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
   /** Milliseconds of a monotonic clock. */
@@ -42,7 +43,11 @@ export interface OpenStreamOptions {
 }
 
 export interface NegotiateOptions {
-  readonly algorithm: number;
+  /**
+   * ALG_ID, or several in the order of preference. If the peer rejects one, the next that it names is tried; one that is not listed is
+   * never used.
+   */
+  readonly algorithm: number | readonly number[];
   readonly label: string;
   /** The host the key is to speak for; empty, the default, for the peer itself. */
   readonly authority?: string;
@@ -51,7 +56,8 @@ export interface NegotiateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const DEFAULT_ALGORITHMS = [1, 2];
+/** What a client may begin a run with: a server that cannot do it says so (spec 2.6). */
+const ALL = 0xffffffff;
 
 interface MuxSessionEvents {
   stream: [stream: MuxStream];
@@ -96,8 +102,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.carrier = carrier;
     this.#now = options.now ?? (() => performance.now());
     this.#keys = keeper && new KeyRegistry({ role, keeper, depth: options.config?.depth ?? 0 });
-    const known = keeper ? (options.algorithms ?? DEFAULT_ALGORITHMS) : [];
-    const algorithms = known.reduce((bits, id) => bits | (1 << id), 0);
+    const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
       role,
       config: { ...options.config, algorithms },
@@ -166,7 +171,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   /**
-   * Negotiates a key inside the running session. Rejects with NegotiationRejectedError, with the session's error if the negotiation failed
+   * Negotiates a key inside the running session. Rejects with NegotiationRejectedError if no algorithm suits both sides, with the session's error if the negotiation failed
    * (a failed negotiation ends the session), or with the signal's reason. Without a keeper, or when all key IDs are used up, with an error of scope usage.
    */
   async negotiate(options: NegotiateOptions): Promise<KeyInfo> {
@@ -174,16 +179,23 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#keys === undefined || this.#finished) {
       throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
     }
-    const { algorithm, label, authority = '', early = false, signal } = options;
-    if (this.role === 'server' && ((this.#peerAlgorithms ?? 0) & (1 << algorithm)) === 0) {
-      throw new UsageError(
-        'ERR_KEYMUX_NOT_ANNOUNCED',
-        `the client has not announced ALG_ID ${algorithm} (spec 2.6)`,
-      );
+    const { label, authority = '', early = false, signal } = options;
+    const choice = new AlgorithmChoice(
+      options.algorithm,
+      this.role === 'server' ? this.#peerAlgorithms : ALL,
+    );
+    const offer = bitSet(choice.accepted);
+    for (;;) {
+      const algorithm = choice.next;
+      const keyId = this.#keys.negotiate({ algorithm, label, authority, offer, now: this.#now() });
+      this.#queueFlush(); // arms the deadline of the run
+      try {
+        return await this.#pending.wait(keyId, early, signal);
+      } catch (error) {
+        if (!(error instanceof NegotiationRejectedError)) throw error;
+        choice.rejected(error);
+      }
     }
-    const keyId = this.#keys.negotiate({ algorithm, label, authority, now: this.#now() });
-    this.#queueFlush(); // arms the deadline of the run
-    return this.#pending.wait(keyId, early, signal);
   }
 
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */

@@ -1,10 +1,11 @@
 import type { AddressInfo } from 'node:net';
 import { Client, Reconnector } from '@keymux/client';
+import { ANONYMOUS_LABEL, algorithmName } from '@keymux/keys';
 import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
-import { algorithm, flag, list, listenAddress, readConfig } from '../config.ts';
-import { addUse, algorithmId, loadKeys } from '../keys.ts';
+import { algorithms, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
+import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
 
@@ -13,13 +14,17 @@ const schema = z
     proxy: z.string(),
     listen: listenAddress.default({ host: '127.0.0.1', port: 8118 }),
     key: z.string().optional(),
-    algorithm,
+    algorithm: algorithms,
     once: list,
     clear: flag,
   })
-  .refine(({ key, clear }) => key !== undefined || clear, {
+  .refine(({ key, clear, algorithm }) => key !== undefined || clear || isAnonymous(algorithm), {
     path: ['key'],
     message: 'give --key FILE to seal what goes to the proxy, or --clear to send everything readable',
+  })
+  .refine(({ key, clear, algorithm }) => !isAnonymous(algorithm) || (key === undefined && !clear), {
+    path: ['algorithm'],
+    message: 'an anonymous key goes with neither --key nor --clear',
   })
   .refine(({ key, clear }) => key === undefined || !clear, {
     path: ['clear'],
@@ -36,8 +41,13 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   const config = await readConfig(schema, argv);
   const uses = new Map<string, string[]>();
   if (config.key !== undefined) addUse(uses, config.key, '');
-  const { keeper, labels } = await loadKeys(uses, ['initiator'], output);
-  const label = labels.get(config.key ?? '');
+  const { algorithm } = config;
+  const anonymous = isAnonymous(algorithm) ? [''] : [];
+  const { keeper, labels } = await loadKeys(uses, ['initiator'], output, {
+    algorithms: algorithm,
+    anonymous,
+  });
+  const label = isAnonymous(algorithm) ? ANONYMOUS_LABEL : labels.get(config.key ?? '');
   const once = new DestinationPolicy(config.once);
   let current: Client | undefined;
   const stopping = new AbortController();
@@ -45,7 +55,7 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
     async () => {
       const client = await Client.connect(config.proxy, { keeper });
       current = client;
-      const key = label === undefined ? undefined : await negotiate(client, config.algorithm, label);
+      const key = label === undefined ? undefined : await negotiate(client, algorithm, label);
       client.session.on('close', (error) => {
         output.log(
           { event: 'disconnected', error: error?.message },
@@ -54,7 +64,7 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
       });
       output.log(
         { event: 'connected', proxy: config.proxy, level: key?.level ?? 'none', keyId: key?.keyId ?? 0 },
-        `session with ${config.proxy}: ${key ? `sealed with key ${key.keyId} (${config.algorithm})` : 'in the clear'}`,
+        `session with ${config.proxy}: ${key ? `sealed with key ${key.keyId} (${algorithmName(key.algorithm)})` : 'in the clear'}`,
       );
       return { client, key };
     },
@@ -82,9 +92,9 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
 }
 
 /** A session whose negotiation failed is of no use, and would keep the process alive. */
-async function negotiate(client: Client, algorithm: 'psk' | 'spiped', label: string): Promise<KeyInfo> {
+async function negotiate(client: Client, algorithm: readonly number[], label: string): Promise<KeyInfo> {
   try {
-    return await client.negotiate({ algorithm: algorithmId(algorithm), label });
+    return await client.negotiate({ algorithm, label });
   } catch (error) {
     client.session.destroy();
     throw error;

@@ -3,11 +3,12 @@ import { readFile, rename, rm } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Client, DEFAULT_PORT, type Response } from '@keymux/client';
+import { ANONYMOUS_LABEL } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
-import { algorithm, ConfigError, flag, list, readConfig } from '../config.ts';
+import { algorithms, ConfigError, flag, isAnonymous, list, readConfig } from '../config.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { addUse, algorithmId, type LoadedKeys, loadKeys } from '../keys.ts';
+import { addUse, type LoadedKeys, loadKeys } from '../keys.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
 import { type Output, printable } from '../output.ts';
 
@@ -17,8 +18,8 @@ const schema = z.object({
   proxyKey: z.string().optional(),
   key: list,
   clear: flag,
-  algorithm,
-  proxyAlgorithm: algorithm,
+  algorithm: algorithms,
+  proxyAlgorithm: algorithms,
   connectTo: z.string().optional(),
   method: z
     .string()
@@ -49,6 +50,10 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
   if (config.output !== undefined && config.url.length > 1) {
     throw new ConfigError('--output takes one URL: several would overwrite each other');
   }
+  if (isAnonymous(config.algorithm) && config.key.length > 0)
+    throw new ConfigError('--algorithm anonymous takes no --key: it proves nobody');
+  if (isAnonymous(config.proxyAlgorithm) && config.proxyKey !== undefined)
+    throw new ConfigError('--proxy-algorithm anonymous takes no --proxy-key: it proves nobody');
   const targets = config.url.map((url) => parseTarget(url, config.connectTo));
   if (config.proxyKey !== undefined && config.via === undefined) {
     throw new ConfigError('--proxy-key is for a proxy: name it with --via');
@@ -57,7 +62,13 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
   const uses = new Map<string, string[]>();
   for (const [hostname, file] of files) addUse(uses, file, hostname);
   if (config.proxyKey !== undefined) addUse(uses, config.proxyKey, '');
-  const keys = await loadKeys(uses, ['initiator', 'responder'], output);
+  const keys = await loadKeys(uses, ['initiator', 'responder'], output, {
+    algorithms: [...config.algorithm, ...config.proxyAlgorithm],
+    anonymous: [
+      ...(isAnonymous(config.algorithm) ? targets.map(({ hostname }) => hostname) : []),
+      ...(isAnonymous(config.proxyAlgorithm) ? [''] : []),
+    ],
+  });
   const route = new Route(config, files, keys);
   try {
     let exit: ExitCode = EXIT.OK;
@@ -120,31 +131,36 @@ class Route {
     this.#outer ??= await this.#openOuter(via);
     const { client, key } = this.#outer;
     // Only where everything inside is sealed may the proxy's key leave the payload alone.
-    const selfProtected = key !== undefined && !this.#config.clear && this.#files.has(target.hostname);
+    const selfProtected = key !== undefined && !this.#config.clear && this.#hostLabel(target) !== undefined;
     const inner = await client.through(target.connectHost, target.connectPort, { key, selfProtected });
     const payload = selfProtected ? 'sealed end to end, not a second time here' : undefined;
     return { client: inner, legs: [describeLeg('client', `proxy ${via}`, key, payload)] };
   }
 
   async #openOuter(via: string): Promise<{ client: Client; key: KeyInfo | undefined }> {
-    const { proxyKey, proxyAlgorithm } = this.#config;
+    const { proxyKey, proxyAlgorithm: algorithm } = this.#config;
     const client = await Client.connect(via, { keeper: this.#keys.keeper });
-    const label = this.#keys.labels.get(proxyKey ?? '');
+    const label = isAnonymous(algorithm) ? ANONYMOUS_LABEL : this.#keys.labels.get(proxyKey ?? '');
     if (label === undefined) return { client, key: undefined };
-    const key = await orDestroy(client, client.negotiate({ algorithm: algorithmId(proxyAlgorithm), label }));
+    const key = await orDestroy(client, client.negotiate({ algorithm, label }));
     return { client, key };
   }
 
   async #hostKey(client: Client, target: Target, place: string): Promise<KeyInfo | undefined> {
-    const label = this.#keys.labels.get(this.#files.get(target.hostname) ?? '');
+    const label = this.#hostLabel(target);
     if (label === undefined || this.#config.clear) return undefined;
     const name = `${target.hostname} ${place}`;
     const known = this.#hostKeys.get(name);
     if (known !== undefined) return known;
-    const algorithmOfHost = algorithmId(this.#config.algorithm);
-    const key = await client.negotiate({ algorithm: algorithmOfHost, label, authority: target.hostname });
+    const { algorithm } = this.#config;
+    const key = await client.negotiate({ algorithm, label, authority: target.hostname });
     this.#hostKeys.set(name, key);
     return key;
+  }
+
+  #hostLabel({ hostname }: Target): string | undefined {
+    if (isAnonymous(this.#config.algorithm)) return ANONYMOUS_LABEL;
+    return this.#keys.labels.get(this.#files.get(hostname) ?? '');
   }
 }
 

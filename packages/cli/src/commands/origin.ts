@@ -1,8 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { demoSite, type Handler, Origin, staticFiles } from '@keymux/origin';
+import { ALGORITHM, ANONYMOUS_LABEL } from '@keymux/keys';
+import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
 import { z } from 'zod';
-import { algorithm, assignments, ConfigError, flag, list, listenAddress, readConfig } from '../config.ts';
-import { addUse, algorithmId, loadKeys } from '../keys.ts';
+import {
+  algorithms,
+  assignments,
+  ConfigError,
+  flag,
+  isAnonymous,
+  list,
+  listenAddress,
+  readConfig,
+} from '../config.ts';
+import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
 
@@ -12,7 +22,8 @@ const schema = z.object({
   key: assignments,
   dir: assignments,
   sealed: flag,
-  algorithm,
+  algorithm: algorithms,
+  anonymous: flag,
   secret: z.string().optional(),
   origin: list,
 });
@@ -27,24 +38,26 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   ]);
   if (names.size === 0)
     throw new ConfigError('no host to serve: give --host NAME, and --key NAME=FILE to seal it');
-  for (const name of names) {
-    if (config.key.has(name)) continue;
-    if (config.sealed) throw new ConfigError(`--sealed needs a key for each host: give --key ${name}=FILE`);
+  if (isAnonymous(config.algorithm))
+    throw new ConfigError('--algorithm is for hosts with a key; --anonymous is for those without');
+  const keyless = [...names].filter((name) => !config.key.has(name));
+  for (const name of config.anonymous ? [] : keyless) {
+    if (config.sealed)
+      throw new ConfigError(`--sealed needs a key for each host: give --key ${name}=FILE, or --anonymous`);
     output.warn(`${name} has no key: everything it answers can be read on the way`);
   }
   const uses = new Map<string, string[]>();
   for (const [name, path] of config.key) addUse(uses, path, name);
-  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output);
+  const anonymous = config.anonymous ? keyless : [];
+  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output, { anonymous });
   const secret = config.secret ?? randomBytes(12).toString('hex');
   const hosts = await Promise.all(
     [...names].map(async (name) => {
       const directory = config.dir.get(name);
-      const label = labels.get(config.key.get(name) ?? '');
       return {
         name,
         sealed: config.sealed,
-        promptAlgorithm: algorithmId(config.algorithm),
-        ...(label === undefined ? {} : { promptLabel: label }),
+        ...promptFor(labels.get(config.key.get(name) ?? ''), config),
         handler: directory === undefined ? demoSite({ name, secret }) : await files(directory),
       };
     }),
@@ -68,6 +81,15 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
     });
   });
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
+}
+
+/** What clients are prompted with: the key of the host, or one that proves nobody where that is allowed. */
+function promptFor(
+  label: string | undefined,
+  { algorithm, anonymous }: z.output<typeof schema>,
+): Pick<HostOptions, 'promptLabel' | 'promptAlgorithm'> {
+  if (label !== undefined) return { promptLabel: label, promptAlgorithm: algorithm };
+  return anonymous ? { promptLabel: ANONYMOUS_LABEL, promptAlgorithm: ALGORITHM.ANONYMOUS } : {};
 }
 
 async function files(directory: string): Promise<Handler> {

@@ -12,6 +12,7 @@ const schema = z.object({
   key: list,
   allow: list,
   clear: flag,
+  anonymous: flag,
   origin: list,
   connectTimeout: z.coerce
     .number(TIMEOUT)
@@ -26,13 +27,15 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
   const config = await readConfig(schema, argv);
   const uses = new Map<string, string[]>();
   for (const path of config.key) addUse(uses, path, '');
-  const { keeper } = await loadKeys(uses, ['responder'], output);
+  const anonymous = config.anonymous ? [''] : [];
+  const { keeper } = await loadKeys(uses, ['responder'], output, { anonymous });
   if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
-  if (uses.size === 0 && !config.clear) output.warn('no --key and no --clear: every CONNECT will be refused');
+  if (uses.size === 0 && !config.clear && !config.anonymous)
+    output.warn('no --key, no --anonymous and no --clear: every CONNECT will be refused');
   const server = new ConnectProxy({
     keeper,
     allow: config.allow,
-    level: config.clear ? 'none' : 'authenticated',
+    level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
     origins: config.origin,
     connectTimeout: config.connectTimeout,
   });

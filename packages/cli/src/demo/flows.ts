@@ -52,7 +52,7 @@ export const FLOWS: readonly Flow[] = [
   },
   {
     id: 'S3',
-    title: 'Two hosts behind one connection, each with a key of its own (ALG 1; ALG 2 with the proxy)',
+    title: 'Two hosts behind one connection, each with a key of its own (ALG 1; ALG 3 with the proxy)',
     args: [
       'keymux://alpha.test/account',
       'keymux://beta.test/account',
@@ -65,8 +65,8 @@ export const FLOWS: readonly Flow[] = [
       'both answers came': statuses.length === 2 && statuses.every((status) => status === 200),
       'both answers were authenticated': answers.every((level) => level === 'authenticated'),
       'a key for each host': ids(proxyToOrigin, 0) === '1,3',
-      'psk with the hosts, spiped with the proxy': clientToProxy.keys.every(
-        ({ algorithm, depth }) => algorithm === (depth === 0 ? 'spiped' : 'psk'),
+      'psk with the hosts, psk-x25519 with the proxy': clientToProxy.keys.every(
+        ({ algorithm, depth }) => algorithm === (depth === 0 ? 'psk-x25519' : 'psk'),
       ),
       'one TCP connection': clientToProxy.connections === 1 && proxyToOrigin.connections === 1,
       'no wiretap saw the secret': !clientToProxy.canaryVisible && !proxyToOrigin.canaryVisible,

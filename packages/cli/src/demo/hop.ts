@@ -8,7 +8,7 @@ import {
   type KeyNego,
   type SealedItem,
 } from '@keymux/frames';
-import { algorithmName } from '../leg.ts';
+import { algorithmName } from '@keymux/keys';
 import { atCanary, type Excerpt, ofNoise } from './excerpt.ts';
 import type { Capture } from './wiretap.ts';
 

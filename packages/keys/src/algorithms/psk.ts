@@ -20,7 +20,6 @@ import { checkTag, extendTranscript, message, NO_TAG, startTranscript, writeTag 
  * entered can be installed twice, by repeating F_1, and would then seal different answers with the same nonces.
  */
 export const psk: Algorithm = {
-  name: 'psk',
   messages: [{ fin: true }, { fin: true }],
   startInitiator,
   startResponder,

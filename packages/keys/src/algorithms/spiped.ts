@@ -35,7 +35,6 @@ import {
  *     F_4  responder  FIN  y_S (2048), h_S (256), tag (256)
  */
 export const spiped: Algorithm = {
-  name: 'spiped',
   messages: [{ fin: false }, { fin: false }, { fin: true }, { fin: true }],
   startInitiator,
   startResponder,

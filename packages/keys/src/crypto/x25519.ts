@@ -1,0 +1,64 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
+
+/** Bytes of a public value, a private key and a shared secret. */
+export const X25519_LENGTH = 32;
+
+/**
+ * One side's ephemeral X25519 key (RFC 7748). One object serves one run. The private key is a KeyObject: it lives outside the
+ * JavaScript heap and does not print its bytes.
+ */
+export class X25519Key {
+  /** 32 bytes. */
+  readonly publicValue: Uint8Array;
+  readonly #key: KeyObject;
+
+  private constructor(key: KeyObject) {
+    this.#key = key;
+    const { x } = createPublicKey(key).export({ format: 'jwk' });
+    this.publicValue = Uint8Array.from(Buffer.from(x as string, 'base64url'));
+  }
+
+  static generate(): X25519Key {
+    return new X25519Key(generateKeyPairSync('x25519').privateKey);
+  }
+
+  /** The key with these 32 private bytes. For test vectors: parsing PKCS #8 takes several times as long as making a key. */
+  static of(secret: Uint8Array): X25519Key {
+    if (secret.length !== X25519_LENGTH) throw new RangeError('an X25519 key has 32 bytes');
+    const encoded = Buffer.concat([PKCS8_HEAD, secret]);
+    const key = createPrivateKey({ key: encoded, format: 'der', type: 'pkcs8' });
+    encoded.fill(0);
+    return new X25519Key(key);
+  }
+
+  /**
+   * The secret shared with the holder of `peer`, 32 bytes; undefined if it is all zero, because `peer` is of small order: then
+   * it would be the same whatever this side's key is (RFC 7748, 6.1).
+   */
+  agree(peer: Uint8Array): Uint8Array | undefined {
+    if (peer.length !== X25519_LENGTH) throw new RangeError('an X25519 public value has 32 bytes');
+    // As JWK because parsing SPKI takes ten times as long.
+    const x = Buffer.from(peer.buffer, peer.byteOffset, peer.length).toString('base64url');
+    const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+    const shared = derive(this.#key, publicKey);
+    return shared?.some((byte) => byte !== 0) ? shared : undefined;
+  }
+}
+
+/** OpenSSL refuses an all-zero result by itself, with an error that says nothing. The caller checks it all the same. */
+function derive(privateKey: KeyObject, publicKey: KeyObject): Uint8Array | undefined {
+  try {
+    return diffieHellman({ privateKey, publicKey });
+  } catch {
+    return undefined;
+  }
+}
+
+/** All of a PKCS #8 X25519 key but its 32 bytes (RFC 8410). */
+const PKCS8_HEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
