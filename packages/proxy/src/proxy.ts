@@ -53,7 +53,7 @@ interface ProxyEvents {
 }
 
 /** Lookups and attempts to connect at a time; the system looks few names up at once, whoever asks. */
-const MAX_DIALS = { session: 64, proxy: 1024 };
+const MAX_DIALS = { session: 256, proxy: 1024 };
 
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
