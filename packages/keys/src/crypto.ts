@@ -28,4 +28,5 @@ export {
   type MlKem,
   type MlKemKey,
 } from './crypto/ml-kem.ts';
+export { bcryptPbkdf, decryptAes256Ctr } from './crypto/private-key-cipher.ts';
 export { X25519_LENGTH, X25519Key } from './crypto/x25519.ts';

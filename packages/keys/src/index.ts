@@ -8,6 +8,8 @@ export {
 } from './algorithm-ids.ts';
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
+export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
+export type { Signer } from './identity/signer.ts';
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
 export type { KeyInfo } from './key-info.ts';
