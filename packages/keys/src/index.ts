@@ -8,6 +8,7 @@ export {
 } from './algorithm-ids.ts';
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
+export { type AskPassphrase, readIdentityFile } from './identity/identity-file.ts';
 export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
 export type { Signer } from './identity/signer.ts';
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
