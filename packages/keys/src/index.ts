@@ -11,6 +11,7 @@ export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } f
 export { type AskPassphrase, readIdentityFile } from './identity/identity-file.ts';
 export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
 export type { Signer } from './identity/signer.ts';
+export { SshAgent, type SshAgentOptions } from './identity/ssh-agent.ts';
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
 export type { KeyInfo } from './key-info.ts';
