@@ -349,6 +349,6 @@ describe('signed with a real ssh-agent and a real key file on both sides', () =>
   });
 });
 
-function frameOf(data = new Uint8Array(0), fin = false): Uint8Array {
+function frameOf(data: Uint8Array = new Uint8Array(0), fin = false): Uint8Array {
   return encodeNego({ keyId: 1, algorithm: ALGORITHM.SIGNED, fin, reject: false, retire: false, data });
 }
