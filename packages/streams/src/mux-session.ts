@@ -326,7 +326,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #resetError(id: number, status: number, origin: 'local' | 'remote'): Error {
-    const cause = this.#session.error;
+    const error = this.#session.error;
+    const cause = error && this.#explain(error);
     return new StreamResetError(id, status, origin, cause && { cause });
   }
 
