@@ -16,6 +16,7 @@ import {
   rejected,
   runVector,
 } from './key-vector-parts.ts';
+import { signedVectors } from './make-signed-vectors.ts';
 import { anonymousVectors, hybridVectors, pskX25519Vectors } from './make-x25519-vectors.ts';
 import {
   cat,
@@ -42,6 +43,7 @@ export function keyVectors(): Record<string, unknown> {
     'negotiation-spiped.json': spipedVectors(),
     'negotiation-psk-x25519.json': pskX25519Vectors(),
     'negotiation-anonymous.json': anonymousVectors(),
+    'negotiation-signed.json': signedVectors(),
     'negotiation-hybrid.json': hybridVectors(),
     'sealing.json': sealingVectors(),
   };

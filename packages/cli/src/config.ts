@@ -4,6 +4,7 @@ import {
   ALGORITHM_NAMES,
   type AlgorithmName,
   algorithmId,
+  algorithmName,
   SHARED_KEY_PREFERENCE,
 } from '@keymux/keys';
 import { z } from 'zod';
@@ -41,17 +42,22 @@ export const flag = z
   )
   .default(false);
 
+/** What --algorithm takes: `signed` comes with --identity, and then there is nothing else to choose. */
+export const CHOOSABLE = ALGORITHM_NAMES.filter((name) => algorithmId(name) !== ALGORITHM.SIGNED);
+
 /** Names of algorithms with commas between them, best first, as ALG_IDs; by default those for shared keys. */
 export const algorithms = list.transform((values, context): readonly number[] => {
   const names = values.flatMap((value) => value.split(','));
   if (names.length === 0) return SHARED_KEY_PREFERENCE;
-  const unknown = names.find((name) => !ALGORITHM_NAMES.includes(name as AlgorithmName));
+  const unknown = names.find((name) => !CHOOSABLE.includes(name as AlgorithmName));
   const message =
-    unknown !== undefined
-      ? `write ${ALGORITHM_NAMES.join(', ')}, or several with commas, best first`
-      : names.includes('anonymous') && names.length > 1
-        ? 'an anonymous key never takes the place of one that proves the peer: write anonymous alone'
-        : undefined;
+    unknown === algorithmName(ALGORITHM.SIGNED)
+      ? 'to negotiate with identities give --identity FILE instead'
+      : unknown !== undefined
+        ? `write ${CHOOSABLE.join(', ')}, or several with commas, best first`
+        : names.includes('anonymous') && names.length > 1
+          ? 'an anonymous key never takes the place of one that proves the peer: write anonymous alone'
+          : undefined;
   if (message !== undefined) {
     context.addIssue({ code: 'custom', message });
     return z.NEVER;

@@ -1,4 +1,4 @@
-import { ALGORITHM, Keyring, LocalKeeper, readKeyFile } from '@keymux/keys';
+import { ALGORITHM, type Identities, Keyring, LocalKeeper, readKeyFile } from '@keymux/keys';
 import type { Output } from './output.ts';
 
 /** Which authorities a key file is for; '' makes it a connection key. */
@@ -9,6 +9,8 @@ export interface KeyPolicy {
   readonly algorithms?: readonly number[];
   /** Authorities for which keys may be made that prove nobody. */
   readonly anonymous?: readonly string[];
+  /** Who this side can prove to be. */
+  readonly identities?: Identities | undefined;
 }
 
 export interface LoadedKeys {
@@ -22,7 +24,7 @@ export async function loadKeys(
   uses: KeyUses,
   roles: readonly ('initiator' | 'responder')[],
   output: Output,
-  { algorithms, anonymous = [] }: KeyPolicy = {},
+  { algorithms, anonymous = [], identities }: KeyPolicy = {},
 ): Promise<LoadedKeys> {
   const keyring = new Keyring();
   const labels = new Map<string, string>();
@@ -41,7 +43,7 @@ export async function loadKeys(
   for (const { key, authorities } of byLabel.values()) keyring.add(key, { authorities, roles });
   const proving = algorithms?.filter((id) => id !== ALGORITHM.ANONYMOUS);
   const allowed = proving === undefined ? {} : { algorithms: proving };
-  return { keeper: new LocalKeeper({ keyring, anonymous, ...allowed }), labels };
+  return { keeper: new LocalKeeper({ keyring, anonymous, identities, ...allowed }), labels };
 }
 
 /** Adds an authority to what a key file is used for. */

@@ -1,4 +1,4 @@
-import { algorithmName } from '@keymux/keys';
+import { algorithmName, SIGNED_LABEL } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { paint } from './output.ts';
 
@@ -11,6 +11,8 @@ export interface Leg {
     readonly id: number;
     readonly algorithm: string;
     readonly label: string;
+    /** Who is proven. */
+    readonly peer: string;
     readonly forwardSecrecy: boolean;
   };
   /** What else is to be said about the payload. */
@@ -20,12 +22,12 @@ export interface Leg {
 export function describeLeg(from: string, to: string, key: KeyInfo | undefined, payload?: string): Leg {
   const extra = payload === undefined ? {} : { payload };
   if (key === undefined) return { from, to, level: 'none', ...extra };
-  const { keyId: id, label, level, forwardSecrecy } = key;
+  const { keyId: id, label, peer, level, forwardSecrecy } = key;
   return {
     from,
     to,
     level,
-    key: { id, algorithm: algorithmName(key.algorithm), label, forwardSecrecy },
+    key: { id, algorithm: algorithmName(key.algorithm), label, peer, forwardSecrecy },
     ...extra,
   };
 }
@@ -33,7 +35,7 @@ export function describeLeg(from: string, to: string, key: KeyInfo | undefined, 
 export function formatLeg({ from, to, level, key, payload }: Leg): string {
   const secrecy = key?.forwardSecrecy ? ', forward secrecy' : '';
   const how = key
-    ? `sealed with key ${key.id} (${key.algorithm}, ${key.label}${secrecy}), ${level}`
+    ? `sealed with key ${key.id} (${key.algorithm}, ${key.label === SIGNED_LABEL ? key.peer : key.label}${secrecy}), ${level}`
     : 'in the clear';
   return paint(
     key ? 'green' : 'yellow',

@@ -1,13 +1,25 @@
-import { ALGORITHM_NAMES, algorithmName, SHARED_KEY_PREFERENCE } from '@keymux/keys';
+import { algorithmName, SHARED_KEY_PREFERENCE } from '@keymux/keys';
 import type { Argv } from 'yargs';
+import { CHOOSABLE } from './config.ts';
 
 // The options of each command as people see them; what values they take is checked by the command's own schema.
 
 const algorithmOption = (describe: string) =>
   ({
     type: 'string',
-    describe: `${describe}: ${ALGORITHM_NAMES.join(', ')}; several with commas, best first [${SHARED_KEY_PREFERENCE.map(algorithmName).join()}]`,
+    describe: `${describe}: ${CHOOSABLE.join(', ')}; several with commas, best first [${SHARED_KEY_PREFERENCE.map(algorithmName).join()}]`,
   }) as const;
+
+const KNOWN_HOSTS = {
+  type: 'string',
+  describe: 'File with the identities of hosts, as ssh has [~/.config/keymux/known_hosts]',
+} as const;
+const AUTHORIZED_KEYS = {
+  type: 'string',
+  describe: 'With --identity: file with the keys that may come in, as sshd has',
+} as const;
+const identityOption = (describe: string) =>
+  ({ type: 'string', describe: `OpenSSH Ed25519 private key file, or agent: ${describe}` }) as const;
 
 export const keygenOptions = (argv: Argv): Argv =>
   argv
@@ -21,6 +33,8 @@ export const proxyOptions = (argv: Argv): Argv =>
       describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
     })
     .option('key', { type: 'string', array: true, describe: 'Key file that clients may use; repeatable' })
+    .option('identity', identityOption('who this proxy is'))
+    .option('authorized-keys', AUTHORIZED_KEYS)
     .option('allow', {
       type: 'string',
       array: true,
@@ -63,6 +77,8 @@ export const connectOptions = (argv: Argv): Argv =>
       describe: 'Where the local HTTP proxy listens [127.0.0.1:8118]; whoever reaches it can use it',
     })
     .option('key', { type: 'string', describe: 'Key file shared with the proxy' })
+    .option('identity', identityOption('who you are, instead of --key'))
+    .option('known-hosts', KNOWN_HOSTS)
     .option('algorithm', algorithmOption('How to negotiate the key; anonymous needs no --key'))
     .option('once', {
       type: 'string',
@@ -90,6 +106,8 @@ export const originOptions = (argv: Argv): Argv =>
     })
     .option('host', { type: 'string', array: true, describe: 'Host name to serve; repeatable' })
     .option('key', { type: 'string', array: true, describe: 'NAME=FILE: the key of a host; repeatable' })
+    .option('identity', identityOption('who the hosts without --key are'))
+    .option('authorized-keys', AUTHORIZED_KEYS)
     .option('dir', {
       type: 'string',
       array: true,
@@ -127,6 +145,9 @@ export const getOptions = (argv: Argv): Argv =>
       array: true,
       describe: 'FILE, or NAME=FILE: key of the host; without it the request travels in the clear',
     })
+    .option('identity', identityOption('who you are, towards hosts without --key'))
+    .option('proxy-identity', identityOption('who you are, towards the proxy'))
+    .option('known-hosts', KNOWN_HOSTS)
     .option('clear', {
       type: 'boolean',
       describe: 'Ask in the clear, and use the key only if the host prompts for it',

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { PeerName } from '@keymux/keys';
 import { connectSocket, connectWebSocket } from '@keymux/streams';
 
 /** An address that cannot be understood. */
@@ -31,6 +32,14 @@ export function parseAddress(text: string): Address {
     );
   }
   return { kind: 'tcp', host: (match[1] as string).replace(/^\[|\]$/g, ''), port };
+}
+
+/** The host that an address names; a Unix socket names none. */
+export function nameOf(address: Address): PeerName | undefined {
+  if (address.kind === 'tcp') return { host: address.host, port: address.port };
+  if (address.kind === 'unix') return undefined;
+  const { hostname, port, protocol } = address.url;
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (protocol === 'wss:' ? 443 : 80)) };
 }
 
 /** Opens a carrier to an address. Rejects with the system's error, or the signal's reason. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { HeaderList } from '@keymux/frames';
-import type { Keeper } from '@keymux/keys';
+import type { Keeper, PeerName } from '@keymux/keys';
 import { type KeyInfo, type Level, type SessionConfig, UsageError } from '@keymux/session';
 import {
   decodeResponse,
@@ -13,13 +13,18 @@ import {
   satisfies,
   weaker,
 } from '@keymux/streams';
-import { connectCarrier, parseAddress } from './address.ts';
+import { connectCarrier, nameOf, parseAddress } from './address.ts';
 import { HostKeyError, LevelError, RefusedError } from './errors.ts';
 
 export interface ClientOptions {
   /** Who holds the long-term keys; without one everything travels in the clear. */
   readonly keeper?: Keeper | undefined;
   readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
+  /**
+   * The host that the user asked for: the identity that the peer proves must be the one that is known for it (spec 9.3). By default what was
+   * connected to.
+   */
+  readonly peerName?: PeerName | undefined;
   /** Refuse to send a request without a key: promised where nobody seals the carrier. */
   readonly sealedOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -32,6 +37,8 @@ export interface KeyRequest {
   readonly label: string;
   /** The host the key is to speak for; empty, the default, for the peer that ends this session itself. */
   readonly authority?: string;
+  /** The host that the user asked for with this key; by default that of the session. */
+  readonly peerName?: PeerName | undefined;
   /** Take the key as soon as it can seal early data, which the peer may see as a replay. */
   readonly early?: boolean;
 }
@@ -80,13 +87,18 @@ export class Client {
   constructor(carrier: Duplex, options: ClientOptions = {}) {
     this.#options = options;
     this.#depth = options.config?.depth ?? 0;
-    const { keeper, config } = options;
-    this.session = new MuxSession(carrier, { role: 'client', keeper, ...(config ? { config } : {}) });
+    const { keeper, config, peerName } = options;
+    this.session = new MuxSession(carrier, {
+      ...{ role: 'client', keeper, peerName },
+      ...(config ? { config } : {}),
+    });
   }
 
   /** Connects to `host:port`, `unix:/path`, `ws://…` or `wss://…`. Rejects with AddressError or the system's error. */
   static async connect(address: string, options: ClientOptions = {}): Promise<Client> {
-    return new Client(await connectCarrier(parseAddress(address), options), options);
+    const parsed = parseAddress(address);
+    const peerName = options.peerName ?? nameOf(parsed);
+    return new Client(await connectCarrier(parsed, options), { ...options, peerName });
   }
 
   /** Negotiates a key; see MuxSession.negotiate for what it rejects with. */
@@ -189,7 +201,8 @@ export class Client {
     options: ClientOptions = {},
   ): Promise<Client> {
     const carrier = await this.tunnel(host, port, tunnel);
-    const merged = { ...this.#options, sealedOnly: tunnel.selfProtected ?? false, ...options };
+    const sealedOnly = tunnel.selfProtected ?? false;
+    const merged = { ...this.#options, sealedOnly, peerName: { host, port }, ...options };
     return new Client(carrier, { ...merged, config: { ...merged.config, depth: this.#depth + 1 } });
   }
 

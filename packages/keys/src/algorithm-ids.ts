@@ -1,11 +1,12 @@
-/** ALG_IDs of this version (spec 3.7 to 3.12). 4 is reserved. */
-export const ALGORITHM = { PSK: 1, SPIPED: 2, PSK_X25519: 3, ANONYMOUS: 5, HYBRID: 6 } as const;
+/** ALG_IDs of this version (spec 3.7 to 3.13). */
+export const ALGORITHM = { PSK: 1, SPIPED: 2, PSK_X25519: 3, SIGNED: 4, ANONYMOUS: 5, HYBRID: 6 } as const;
 
 /** Names of the ALG_IDs, as people write them. */
 const IDS = {
   psk: ALGORITHM.PSK,
   spiped: ALGORITHM.SPIPED,
   'psk-x25519': ALGORITHM.PSK_X25519,
+  signed: ALGORITHM.SIGNED,
   anonymous: ALGORITHM.ANONYMOUS,
   hybrid: ALGORITHM.HYBRID,
 } as const;

@@ -3,6 +3,7 @@ import { anonymous } from './algorithms/anonymous.ts';
 import { hybrid } from './algorithms/hybrid.ts';
 import { psk } from './algorithms/psk.ts';
 import { pskX25519 } from './algorithms/psk-x25519.ts';
+import { signed } from './algorithms/signed.ts';
 import { spiped } from './algorithms/spiped.ts';
 import type { Algorithm } from './handshake.ts';
 
@@ -11,6 +12,7 @@ export const ALGORITHMS: ReadonlyMap<number, Algorithm> = new Map<number, Algori
   [ALGORITHM.PSK, psk],
   [ALGORITHM.SPIPED, spiped],
   [ALGORITHM.PSK_X25519, pskX25519],
+  [ALGORITHM.SIGNED, signed],
   [ALGORITHM.ANONYMOUS, anonymous],
   [ALGORITHM.HYBRID, hybrid],
 ]);

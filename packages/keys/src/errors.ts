@@ -14,6 +14,12 @@ export type KeyErrorCode =
   | 'ERR_KEYMUX_KEEPER_BUSY'
   /** A key file that cannot be used or made. */
   | 'ERR_KEYMUX_KEY_FILE'
+  /** An identity that cannot be used: its file or its agent. */
+  | 'ERR_KEYMUX_IDENTITY'
+  /** An authorized_keys or known_hosts file that cannot be used. */
+  | 'ERR_KEYMUX_TRUST_FILE'
+  /** A host that is not known, or proved another identity than the known one (trust chapter). */
+  | 'ERR_KEYMUX_HOST_KEY'
   /** A call that this state or these arguments do not allow. */
   | 'ERR_KEYMUX_KEY_USAGE';
 
@@ -73,6 +79,8 @@ const FAILURES = {
     'the peer asked for an anonymous key, which is not allowed here for this authority; allow it, or share a key',
   changed: 'the two sides have not seen the same messages; somebody changed one',
   group: 'the peer sent a Diffie-Hellman value outside 1 < y < p - 1',
+  signature: 'the peer did not prove the identity that it claims; somebody may be posing as it',
+  untrusted: 'the peer has proven an identity that is not trusted here for this use',
   'public-key': 'the peer sent a public key that is of small order (X25519) or out of range (ML-KEM)',
   timeout: 'the negotiation was not finished in time; the peer, or the keeper, does not answer',
   keeper: 'the keeper could not take the next step',

@@ -141,6 +141,7 @@ export class EstablishedKey {
 }
 
 function keyInfo(keyId: number, made: RunSecret): KeyInfo {
-  const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy } = made;
-  return { keyId, generation, level, early, algorithm, label, authority, peer, forwardSecrecy };
+  const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy, restrictions } = made;
+  const info = { keyId, generation, level, early, algorithm, label, authority, peer, forwardSecrecy };
+  return restrictions === undefined ? info : { ...info, restrictions };
 }

@@ -9,6 +9,14 @@ export function unknownKey({ label, authority }: Offer): KeyError {
   );
 }
 
+/** The local user asked to prove an identity that this side does not have for this use. */
+export function unknownIdentity({ label, authority }: Offer): KeyError {
+  return usageError(
+    `there is no identity "${label}" to prove to ${use(authority)} on this side; give one, or correct label or authority`,
+    'ERR_KEYMUX_KEY_UNKNOWN',
+  );
+}
+
 /** The local user asked for an anonymous key that this side's own policy does not allow. */
 export function notAnonymous({ authority }: Offer): KeyError {
   return usageError(

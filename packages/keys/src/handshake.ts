@@ -1,4 +1,6 @@
 import type { MlKem, X25519Key } from './crypto.ts';
+import type { Signer } from './identity/signer.ts';
+import type { PeerClaim, PeerVerified } from './identity/trust.ts';
 import type { Offer, RunContext, RunSecret } from './keeper.ts';
 import type { PreSharedKey } from './pre-shared-key.ts';
 import type { Admission } from './replay-cache.ts';
@@ -19,6 +21,15 @@ export interface Environment {
    * place, so that a responder does the same work and fails in the same way as with a wrong key (spec 3.3).
    */
   preSharedKey(offer: Offer): { readonly key: PreSharedKey; readonly known: boolean };
+  /**
+   * Who this side is to prove to be for the offer. If there is nobody for this label, authority and role, an identity that nobody knows takes the
+   * place, for the same reason.
+   */
+  identity(offer: Offer): { readonly signer: Signer; readonly known: boolean };
+  /** Whether the peer is who it must be. Rejects with KeyError (session) otherwise. */
+  verifyPeer(offer: Offer, claim: PeerClaim): Promise<PeerVerified>;
+  /** Aborted when nobody waits for the run any more. */
+  readonly signal: AbortSignal;
   /** Whether a key that proves nothing may be made for the authority (spec 3.11). */
   mayBeAnonymous(offer: Offer): boolean;
   /** Judges a first message whose tag was right, and remembers it (spec 3.7). */
@@ -52,7 +63,7 @@ export interface Turn {
  */
 export interface Awaiting {
   /** Throws KeyError (session) if the message is not right; the run is over then. */
-  receive(message: Received): Turn;
+  receive(message: Received): Turn | Promise<Turn>;
   /** Forgets what is secret. */
   wipe(): void;
 }

@@ -8,6 +8,15 @@ export {
 } from './algorithm-ids.ts';
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
+export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
+export { type AskPassphrase, readIdentityFile } from './identity/identity-file.ts';
+export { hostName, type PeerName } from './identity/known-hosts.ts';
+export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
+export type { Restrictions } from './identity/restrictions.ts';
+export type { Signer } from './identity/signer.ts';
+export { SshAgent, type SshAgentOptions } from './identity/ssh-agent.ts';
+export { type PeerVerified, type Trust, UnknownHostError } from './identity/trust.ts';
+export { AuthorizedKeysFile, KnownHostsFile, type TrustSource } from './identity/trust-files.ts';
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
 export type { KeyInfo } from './key-info.ts';

@@ -1,3 +1,5 @@
+import type { PeerName } from './identity/known-hosts.ts';
+import type { Restrictions } from './identity/restrictions.ts';
 import type { Secret } from './secret.ts';
 
 export type Role = 'initiator' | 'responder';
@@ -16,6 +18,10 @@ export interface RunContext {
   readonly keyId: number;
   readonly generation: number;
   readonly algorithm: number;
+  /** The name by which the user asked for the peer, on the client's side. Not in the transcript: it decides whom to trust (trust chapter). */
+  readonly peerName?: PeerName;
+  /** The address that the peer connects from, on the server's side, if it has one. */
+  readonly peerAddress?: string;
 }
 
 /** What the initiator asks for (spec 3.4). */
@@ -47,6 +53,8 @@ export interface RunSecret {
   readonly authority: string;
   /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
+  /** What the peer may not do, although it is proven. */
+  readonly restrictions?: Restrictions;
 }
 
 /** What one call to the keeper brought. */

@@ -1,3 +1,4 @@
+import type { Restrictions } from './identity/restrictions.ts';
 import type { Level } from './keeper.ts';
 
 /** What is known about an established key. */
@@ -15,4 +16,6 @@ export interface KeyInfo {
   /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
   readonly forwardSecrecy: boolean;
+  /** What its holder may not do. */
+  readonly restrictions?: Restrictions;
 }

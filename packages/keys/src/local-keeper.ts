@@ -1,8 +1,11 @@
 import { ALGORITHM, algorithmName } from './algorithm-ids.ts';
 import { ALGORITHMS } from './algorithms.ts';
 import { loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
-import { keyFailure, usageError } from './errors.ts';
+import { type KeyError, keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
+import type { Identities } from './identity/identities.ts';
+import { LocalSigner } from './identity/local-signer.ts';
+import { type PeerClaim, PeerVerified } from './identity/trust.ts';
 import type { Keeper, Offer, Role, RunContext, Step } from './keeper.ts';
 import type { Keyring } from './keyring.ts';
 import { decodeNego, NEGO_HEAD, type NegoFrame } from './nego-frame.ts';
@@ -20,6 +23,8 @@ export interface LocalKeeperOptions {
    * default, ALG 5 is not allowed.
    */
   readonly anonymous?: Iterable<string>;
+  /** Who this side can prove to be, and whom it trusts for it. Without any, which is the default, ALG 4 is not allowed. */
+  readonly identities?: Identities | undefined;
   /** Milliseconds since 1970; `Date.now` by default. */
   readonly clock?: () => number;
   /** Source of random bytes, for test vectors only. */
@@ -40,6 +45,8 @@ interface Run {
   readonly awaited: number;
   readonly awaiting: Awaiting;
   readonly ownNonce: string | undefined;
+  /** Aborted when nobody waits for the run any more. */
+  readonly over: AbortController;
   readonly deadline: number;
 }
 
@@ -48,6 +55,7 @@ export class LocalKeeper implements Keeper {
   readonly #keyring: Keyring;
   readonly algorithms: readonly number[];
   readonly #anonymous: ReadonlySet<string>;
+  readonly #identities: Identities | undefined;
   readonly #clock: () => number;
   readonly #random: (length: number) => Uint8Array;
   readonly #x25519: () => X25519Key;
@@ -55,16 +63,25 @@ export class LocalKeeper implements Keeper {
   readonly #maxRuns: number;
   readonly #runTimeout: number;
   readonly #replays: ReplayCache;
-  /** Stands in for keys that are asked for and do not exist. */
+  /** These stand in for keys and identities that are asked for and do not exist. */
   readonly #nobodysKey = new PreSharedKey(randomBytes(32));
+  readonly #nobody = LocalSigner.random('');
   readonly #runs = new Map<number, Run>();
+  /** Runs whose next step is being computed. */
+  readonly #working = new Set<number>();
+  /** Runs whose first step is. */
+  #starting = 0;
   readonly #ownNonces = new Set<string>();
   #lastRun = 0;
 
   constructor(options: LocalKeeperOptions) {
     this.#keyring = options.keyring;
     this.#anonymous = new Set(options.anonymous);
-    this.algorithms = allowedAlgorithms(options.algorithms, this.#anonymous.size > 0);
+    this.#identities = options.identities;
+    this.algorithms = allowedAlgorithms(options.algorithms, {
+      [ALGORITHM.ANONYMOUS]: this.#anonymous.size > 0,
+      [ALGORITHM.SIGNED]: this.#identities !== undefined,
+    });
     this.#clock = options.clock ?? Date.now;
     const { random } = options;
     this.#random = random ?? randomBytes;
@@ -105,13 +122,19 @@ export class LocalKeeper implements Keeper {
 
   async receive(id: number, frame: Uint8Array): Promise<Step> {
     const run = this.#runs.get(id);
-    if (run === undefined) throw keyFailure('keeper', 'it does not know this run, or has given it up');
+    if (run === undefined || this.#working.has(id)) throw givenUp();
+    this.#working.add(id);
     try {
       const { data, fin } = checkedFrame(run.context, frame);
       checkFin(run.algorithm, run.awaited, fin);
-      const turn = run.awaiting.receive({ frame, data });
+      const turn = await run.awaiting.receive({ frame, data });
+      if (this.#runs.get(id) !== run) {
+        discard(turn);
+        throw givenUp();
+      }
       return this.#step(id, turn, { ...run, awaited: run.awaited + 2 });
     } finally {
+      this.#working.delete(id);
       run.awaiting.wipe();
       if (this.#runs.get(id) === run) this.#forget(id, run);
     }
@@ -120,7 +143,7 @@ export class LocalKeeper implements Keeper {
   abandon(id: number): void {
     const run = this.#runs.get(id);
     if (run === undefined) return;
-    run.awaiting.wipe();
+    if (!this.#working.has(id)) run.awaiting.wipe(); // else `receive` does, once it is done with it
     this.#forget(id, run);
   }
 
@@ -134,8 +157,10 @@ export class LocalKeeper implements Keeper {
     start: (environment: Environment) => Turn | Promise<Turn>,
   ): Promise<Step> {
     let ownNonce: string | undefined;
-    const turn = await start({
+    const over = new AbortController();
+    const environment: Environment = {
       context,
+      signal: over.signal,
       random: this.#random,
       x25519: this.#x25519,
       mlKem: this.#mlKem,
@@ -144,6 +169,11 @@ export class LocalKeeper implements Keeper {
         const key = this.#keyring.find(offer.label, offer.authority, context.role);
         return { key: key ?? this.#nobodysKey, known: key !== undefined };
       },
+      identity: ({ label, authority }) => {
+        const entry = this.#identities?.find(label, authority, context.role);
+        return { signer: entry?.signer ?? this.#nobody, known: entry !== undefined };
+      },
+      verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim),
       mayBeAnonymous: ({ authority }) => this.#anonymous.has(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
       claimNonce: (nonce) => {
@@ -151,10 +181,26 @@ export class LocalKeeper implements Keeper {
         this.#ownNonces.add(ownNonce);
       },
       isOwnNonce: (nonce) => this.#ownNonces.has(Buffer.from(nonce).toString('latin1')),
-    });
+    };
+    this.#starting++;
+    const turn = await Promise.resolve(start(environment)).finally(() => this.#starting--);
     const awaited = context.role === 'initiator' ? 1 : 2;
     const deadline = this.#clock() + this.#runTimeout;
-    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, deadline });
+    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, over, deadline });
+  }
+
+  async #verifyPeer(
+    context: RunContext,
+    { label, authority }: Offer,
+    claim: PeerClaim,
+  ): Promise<PeerVerified> {
+    const { role, initiator, peerName, peerAddress } = context;
+    const entry = this.#identities?.find(label, authority, role);
+    if (entry === undefined) throw keyFailure('unknown-label', `label ${label}`);
+    const side = (role === 'initiator') === (initiator === 'client') ? 'client' : 'server';
+    const ownIdentity = entry.signer.identity;
+    const expected = { side, ownIdentity, authority, peerName, peerAddress, now: this.#clock() } as const;
+    return PeerVerified.verify(claim, expected, entry.trust);
   }
 
   #step(id: number, { frame, secrets, next }: Turn, run: Omit<Run, 'awaiting'>): Step {
@@ -172,6 +218,7 @@ export class LocalKeeper implements Keeper {
 
   #forget(id: number, run: Run): void {
     this.#runs.delete(id);
+    run.over.abort();
     if (run.ownNonce !== undefined) this.#ownNonces.delete(run.ownNonce);
   }
 
@@ -182,21 +229,33 @@ export class LocalKeeper implements Keeper {
       if (run.deadline >= now) break; // oldest first
       this.abandon(id);
     }
-    return this.#runs.size >= this.#maxRuns;
+    return this.#runs.size + this.#starting >= this.#maxRuns;
   }
 }
 
-/** Ascending. Throws KeyError (usage). */
-function allowedAlgorithms(ids: Iterable<number> | undefined, anonymous: boolean): readonly number[] {
-  const allowed = new Set(ids ?? [...ALGORITHMS.keys()].filter((id) => id !== ALGORITHM.ANONYMOUS));
+/** What `algorithms` and the other options allow, ascending. Throws KeyError (usage). */
+function allowedAlgorithms(
+  ids: Iterable<number> | undefined,
+  /** Algorithms that work with something else than the keyring, and whether it is there. */
+  separate: Readonly<Record<number, boolean>>,
+): readonly number[] {
+  const allowed = new Set(ids ?? [...ALGORITHMS.keys()].filter((id) => !(id in separate)));
   for (const id of allowed) {
     if (!ALGORITHMS.has(id)) throw usageError(`there is no negotiation algorithm ${id} in this version`);
+    if (separate[id] === false)
+      throw usageError(`${algorithmName(id)} is allowed, but nothing that it could be used for`);
   }
-  if (allowed.has(ALGORITHM.ANONYMOUS) && !anonymous) {
-    throw usageError('anonymous keys are for no authority; name those that they may speak for');
-  }
-  if (anonymous) allowed.add(ALGORITHM.ANONYMOUS);
+  for (const [id, present] of Object.entries(separate)) if (present) allowed.add(Number(id));
   return [...allowed].sort((a, b) => a - b);
+}
+
+function givenUp(): KeyError {
+  return keyFailure('keeper', 'it does not know this run, or has given it up');
+}
+
+function discard({ secrets, next }: Turn): void {
+  for (const { secret } of secrets) secret.wipe();
+  next?.wipe();
 }
 
 /** A keeper believes nothing that it can check (rule R9). */

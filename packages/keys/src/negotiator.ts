@@ -1,5 +1,6 @@
 import { KeyError, keyFailure, usageError } from './errors.ts';
 import type { EventQueue } from './event-queue.ts';
+import type { PeerName } from './identity/known-hosts.ts';
 import type { Keeper, Offer, RunContext, RunSecret, Step } from './keeper.ts';
 import { KeyIds } from './key-ids.ts';
 import type { NegoFrame } from './nego-frame.ts';
@@ -13,6 +14,8 @@ export interface NegotiateOptions {
   readonly authority: string;
   /** Bit set of the ALG_IDs that would be accepted; by default the run's own. */
   readonly offer?: number;
+  /** The name by which the user asked for the peer of this key; by default that of the session. */
+  readonly peerName?: PeerName | undefined;
   /** The time, if the caller knows it; otherwise the run's clock starts with the next `handleDeadline`. */
   readonly now?: number;
 }
@@ -21,6 +24,8 @@ export interface NegotiatorOptions {
   readonly side: 'client' | 'server';
   readonly keeper: Keeper;
   readonly depth: number;
+  readonly peerName: PeerName | undefined;
+  readonly peerAddress: string | undefined;
   readonly maxPeerRuns: number;
   /** Milliseconds. */
   readonly runTimeout: number;
@@ -63,7 +68,14 @@ export class Negotiator {
   }
 
   /** Begins a run; returns its key ID. Throws KeyError (usage). */
-  negotiate({ algorithm, label, authority, offer = 2 ** algorithm, now }: NegotiateOptions): number {
+  negotiate({
+    algorithm,
+    label,
+    authority,
+    offer = 2 ** algorithm,
+    peerName,
+    now,
+  }: NegotiateOptions): number {
     if (this.#over) throw usageError('the session is over');
     const asked: Offer = { offer, label, authority };
     checkOffer(asked, algorithm);
@@ -74,7 +86,7 @@ export class Negotiator {
         'ERR_KEYMUX_IDS_EXHAUSTED',
       );
     }
-    const run = this.#addRun(keyId, algorithm, 'initiator');
+    const run = this.#addRun(keyId, algorithm, 'initiator', peerName);
     if (now !== undefined) run.deadline = now + this.#options.runTimeout;
     this.#ask(run, () => this.#options.keeper.start(run.context, asked));
     return keyId;
@@ -168,10 +180,19 @@ export class Negotiator {
     for (const run of [...this.#runs.values()]) this.#endRun(run);
   }
 
-  #addRun(keyId: number, algorithm: number, role: RunContext['role']): Run {
-    const { side } = this.#options;
+  #addRun(
+    keyId: number,
+    algorithm: number,
+    role: RunContext['role'],
+    peerName = this.#options.peerName,
+  ): Run {
+    const { side, peerAddress } = this.#options;
     const initiator = this.#ids.isOwn(keyId) ? side : side === 'client' ? 'server' : 'client';
-    const run = new Run({ role, initiator, depth: this.#depth, keyId, generation: 0, algorithm });
+    const run = new Run({
+      ...{ role, initiator, depth: this.#depth, keyId, generation: 0, algorithm },
+      ...(peerName === undefined ? {} : { peerName }),
+      ...(peerAddress === undefined ? {} : { peerAddress }),
+    });
     this.#runs.set(keyId, run);
     return run;
   }

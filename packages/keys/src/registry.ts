@@ -2,6 +2,7 @@ import type { SealLimits } from './envelope.ts';
 import { keyFailure, usageError } from './errors.ts';
 import { EstablishedKey, type Side } from './established-key.ts';
 import { EventQueue } from './event-queue.ts';
+import type { PeerName } from './identity/known-hosts.ts';
 import type { Keeper } from './keeper.ts';
 import type { KeyInfo } from './key-info.ts';
 import type { NegoFrame } from './nego-frame.ts';
@@ -18,6 +19,10 @@ export interface KeyRegistryOptions {
   readonly keeper: Keeper;
   /** Nesting depth, if it is known already; 0 by default. */
   readonly depth?: number;
+  /** The name by which the user asked for the peer, on the client's side: identities are looked up under it. */
+  readonly peerName?: PeerName | undefined;
+  /** The address that the peer connects from, on the server's side. */
+  readonly peerAddress?: string | undefined;
   /** Runs of the peer that may be in progress; 4 by default (spec 3.2). */
   readonly maxPeerRuns?: number;
   /** Milliseconds from a run's first message to its last; 10,000 by default (spec 3.2). */
@@ -47,6 +52,8 @@ export class KeyRegistry {
       side: options.role,
       keeper: options.keeper,
       depth: options.depth ?? 0,
+      peerName: options.peerName,
+      peerAddress: options.peerAddress,
       maxPeerRuns: options.maxPeerRuns ?? 4,
       runTimeout: options.runTimeout ?? 10_000,
       events: this.#events,

@@ -33,7 +33,7 @@ describe('an anonymous key', () => {
     const wire = link({ server: { anonymous: [] } });
     wire.client.registry.negotiate(ANONYMOUS);
     await wire.run();
-    expect(wire.client.rejections()).toMatchObject([{ reason: 2, algorithms: [1, 2, 3, 6] }]);
+    expect(wire.client.rejections()).toMatchObject([{ reason: 2, algorithms: [1, 2, 3, 4, 6] }]);
     expect(wire.server.failure).toBeUndefined();
   });
 
@@ -107,10 +107,10 @@ describe('the algorithms of a keeper', () => {
   });
 
   it('have one name each', () => {
-    expect(ALGORITHM_NAMES).toEqual(['psk', 'spiped', 'psk-x25519', 'anonymous', 'hybrid']);
-    expect(ALGORITHM_NAMES.map(algorithmId)).toEqual([1, 2, 3, 5, 6]);
+    expect(ALGORITHM_NAMES).toEqual(['psk', 'spiped', 'psk-x25519', 'signed', 'anonymous', 'hybrid']);
+    expect(ALGORITHM_NAMES.map(algorithmId)).toEqual([1, 2, 3, 4, 5, 6]);
     for (const name of ALGORITHM_NAMES) expect(algorithmName(algorithmId(name))).toBe(name);
-    expect(algorithmName(4)).toBe('algorithm 4');
+    expect(algorithmName(7)).toBe('algorithm 7');
     expect(SHARED_KEY_PREFERENCE.map(algorithmName)).toEqual(['psk-x25519', 'hybrid', 'spiped']);
   });
 });

@@ -1,6 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { loadMlKem } from '../src/crypto.ts';
+import { AuthorizedKeys } from '../src/identity/authorized-keys.ts';
+import { KnownHosts } from '../src/identity/known-hosts.ts';
 import {
+  formatPublicKey,
+  Identities,
   type Keeper,
   KeyError,
   type KeyInfo,
@@ -9,12 +13,15 @@ import {
   Keyring,
   LocalKeeper,
   type LocalKeeperOptions,
+  type PeerName,
   PreSharedKey,
   type ReceiveKey,
   type RegistryEvent,
+  type Trust,
 } from '../src/index.ts';
 import { decodeNego, encodeNego } from '../src/nego-frame.ts';
 import { seeded } from './random.ts';
+import { signerOf } from './signers.ts';
 
 export const FILE = seeded('key file')(32);
 export const LABEL = new PreSharedKey(FILE).label;
@@ -25,12 +32,40 @@ await loadMlKem(seeded(''));
 
 type Established = Extract<RegistryEvent, { type: 'established' }>;
 
-/** A keeper that holds one key, for connections and for a.example, allows anonymous keys for both, and makes the same choices for the same seed. */
+/** The name under which clients know the server. */
+export const PEER_NAME: PeerName = { host: 'a.example', port: 6121 };
+
+/** Trusts the client and the server of a link, each for what it is. */
+export const TRUST: Trust = {
+  authorizedKeys: {
+    name: 'authorized_keys',
+    load: async () => new AuthorizedKeys(`${formatPublicKey(signerOf('client').identity)} alice`),
+  },
+  knownHosts: {
+    name: 'known_hosts',
+    load: async () => new KnownHosts(`[a.example]:6121 ${formatPublicKey(signerOf('server').identity)}`),
+  },
+};
+
+export function identitiesOf(name: string, trust: Trust = TRUST): Identities {
+  const identities = new Identities();
+  for (const authority of ['', 'a.example']) {
+    identities.add(signerOf(name), { authorities: [authority], trust });
+  }
+  return identities;
+}
+
+/**
+ * A keeper that holds one key and one identity, for connections and for a.example, allows anonymous keys for both, and makes the same
+ * choices for the same seed.
+ */
 export function keeperOf(seed: string, options: Partial<LocalKeeperOptions> = {}): LocalKeeper {
   const keyring = new Keyring();
   keyring.add(new PreSharedKey(FILE), { authorities: ['', 'a.example'] });
   const anonymous = ['', 'a.example'];
-  return new LocalKeeper({ keyring, anonymous, random: seeded(seed), clock: () => CLOCK, ...options });
+  const identities = identitiesOf(seed);
+  const random = seeded(seed);
+  return new LocalKeeper({ keyring, anonymous, identities, random, clock: () => CLOCK, ...options });
 }
 
 /** One side of a session, as far as keys are concerned: frames KEY_NEGO and keeps the digests, and does nothing else. */
@@ -43,7 +78,8 @@ export class Side {
   outbox: Uint8Array[] = [];
 
   constructor(role: 'client' | 'server', keeper: Keeper, options: Partial<KeyRegistryOptions> = {}) {
-    this.registry = new KeyRegistry({ role, keeper, ...options });
+    const peerName = role === 'client' ? PEER_NAME : undefined;
+    this.registry = new KeyRegistry({ role, keeper, peerName, ...options });
   }
 
   /** Handles what the registry has to say. */

@@ -1,4 +1,4 @@
-import { ALGORITHM, ANONYMOUS_LABEL } from '../src/index.ts';
+import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '../src/index.ts';
 import { LABEL } from './link.ts';
 
 /** A negotiation method, as far as tests must know it. */
@@ -14,6 +14,7 @@ export const METHODS: readonly Method[] = [
   { name: 'psk', algorithm: ALGORITHM.PSK, messages: 2, label: LABEL },
   { name: 'spiped', algorithm: ALGORITHM.SPIPED, messages: 4, label: LABEL },
   { name: 'psk-x25519', algorithm: ALGORITHM.PSK_X25519, messages: 2, label: LABEL },
+  { name: 'signed', algorithm: ALGORITHM.SIGNED, messages: 3, label: SIGNED_LABEL },
   { name: 'anonymous', algorithm: ALGORITHM.ANONYMOUS, messages: 2, label: ANONYMOUS_LABEL },
   { name: 'hybrid', algorithm: ALGORITHM.HYBRID, messages: 2, label: LABEL },
 ];

@@ -4,6 +4,9 @@ import { infoOf, LABEL, link, passEnvelope, type Side } from './link.ts';
 import { METHODS, type Method } from './methods.ts';
 
 const [PSK] = METHODS as readonly [Method];
+const SIGNED = METHODS.find(({ algorithm }) => algorithm === ALGORITHM.SIGNED) as Method;
+/** The responder needs no envelope to know who is there. */
+const PROVES_BY_MESSAGES = new Set<number>([ALGORITHM.PSK, ALGORITHM.SIGNED]);
 const FIRST_ID = { client: 1, server: 2 } as const;
 
 for (const initiator of ['client', 'server'] as const) {
@@ -59,7 +62,25 @@ for (const initiator of ['client', 'server'] as const) {
     });
   });
 
-  for (const method of METHODS.filter(({ algorithm }) => algorithm !== ALGORITHM.PSK)) {
+  describe(`signed, begun by the ${initiator}`, () => {
+    it('proves both sides before either uses the key', async () => {
+      const { sides, keyId, wire } = begin(initiator, SIGNED);
+      await wire.run();
+      expect(wire.frames).toHaveLength(3);
+      for (const side of [sides.initiator, sides.responder]) {
+        expect(reported(side)).toEqual([
+          { generation: 0, level: 'authenticated', early: false, send: true, receive: true },
+        ]);
+        expect(side.registry.connectionKey()).toBe(keyId);
+      }
+      expect(passEnvelope(sides.responder, sides.initiator, keyId, 'hello')).toBe('hello');
+      expect(passEnvelope(sides.initiator, sides.responder, keyId, 'hello too')).toBe('hello too');
+      expect(infoOf(wire.client, keyId).peer).toMatch(/^ssh-ed25519 SHA256:\S{43} \(\[a\.example\]:6121\)$/);
+      expect(infoOf(wire.server, keyId).peer).toMatch(/^ssh-ed25519 SHA256:\S{43} \(alice\)$/);
+    });
+  });
+
+  for (const method of METHODS.filter(({ algorithm }) => !PROVES_BY_MESSAGES.has(algorithm))) {
     describe(`${method.name}, begun by the ${initiator}`, () => {
       const level = method.algorithm === ALGORITHM.ANONYMOUS ? 'passive' : 'authenticated';
 

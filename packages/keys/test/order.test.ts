@@ -55,7 +55,7 @@ for (const { name, algorithm, messages, label } of METHODS) {
           const side = new Side(initiator, keeperOf(initiator));
           side.registry.negotiate({ algorithm, label, authority: '' });
           await side.play(sequence.map((index) => frames[index] as Uint8Array));
-          const right = messages === 2 ? sequence[0] === 1 : sequence[0] === 1 && sequence[1] === 3;
+          const right = messages < 4 ? sequence[0] === 1 : sequence[0] === 1 && sequence[1] === 3;
           expect(side.established.length > 0, `${sequence}`).toBe(right);
         }
       });

@@ -59,7 +59,7 @@ describe('key IDs', () => {
 
 describe('REJECT', () => {
   it('answers an algorithm that does not exist, or is not allowed, with those that are', async () => {
-    const wire = link({ server: { algorithms: [ALGORITHM.SPIPED], anonymous: [] } });
+    const wire = link({ server: { algorithms: [ALGORITHM.SPIPED], anonymous: [], identities: undefined } });
     const keyId = wire.client.registry.negotiate(PSK);
     await wire.run();
     expect(wire.client.rejections()).toMatchObject([{ reason: REJECT_REASON.NOT_ALLOWED, algorithms: [2] }]);
@@ -77,7 +77,7 @@ describe('REJECT', () => {
       fin: true,
     });
     expect(server.outbox[0]?.subarray(12)).toEqual(
-      Uint8Array.of(REJECT_REASON.UNKNOWN_ALGORITHM, 5, 1, 2, 3, 5, 6),
+      Uint8Array.of(REJECT_REASON.UNKNOWN_ALGORITHM, 6, 1, 2, 3, 4, 5, 6),
     );
   });
 
@@ -95,7 +95,7 @@ describe('REJECT', () => {
     wire.client.registry.negotiate(SPIPED);
     await wire.run();
     expect(wire.client.rejections()).toMatchObject([
-      { reason: REJECT_REASON.TOO_MANY_RUNS, algorithms: [1, 2, 3, 5, 6] },
+      { reason: REJECT_REASON.TOO_MANY_RUNS, algorithms: [1, 2, 3, 4, 5, 6] },
     ]);
   });
 

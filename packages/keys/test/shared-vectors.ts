@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const FOLDER =
+/** Where third-party test vectors are, if they are anywhere. */
+export const VECTOR_FOLDER =
   process.env.KEYMUX_VECTORS ?? fileURLToPath(new URL('../../../../shared/vectors', import.meta.url));
 
 /**
@@ -9,7 +10,7 @@ const FOLDER =
  * `../shared/vectors` beside the repository. Undefined where they are absent; the tests that need them are then skipped.
  */
 export function sharedVectors<T>(name: string): T | undefined {
-  const path = `${FOLDER}/${name}`;
+  const path = `${VECTOR_FOLDER}/${name}`;
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as T) : undefined;
 }
 

@@ -3,14 +3,20 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { keyVectors } from '../../../test/support/make-key-vectors.ts';
 import { aeadKey } from '../src/crypto.ts';
+import { AuthorizedKeys } from '../src/identity/authorized-keys.ts';
+import { KnownHosts } from '../src/identity/known-hosts.ts';
+import { LocalSigner } from '../src/identity/local-signer.ts';
 import {
   ANONYMOUS_LABEL,
+  Identities,
   type KeyInfo,
   Keyring,
   LocalKeeper,
   PreSharedKey,
   type RunContext,
+  SIGNED_LABEL,
   type Step,
+  type Trust,
 } from '../src/index.ts';
 import { encodeNego } from '../src/nego-frame.ts';
 import { Opener } from '../src/opener.ts';
@@ -61,9 +67,15 @@ interface RefusalVector {
   readonly expect: 'failure' | 'reject';
   readonly reason?: number;
 }
+interface IdentityVector {
+  readonly seed: string;
+  readonly publicKey: string;
+}
 interface NegotiationVectors {
   /** Absent where no long-term key is used. */
   readonly keyFile?: string;
+  /** Present where identities are proved. */
+  readonly identities?: { readonly initiator: IdentityVector; readonly responder: IdentityVector };
   readonly label: string;
   readonly authorities: string[];
   readonly runs: RunVector[];
@@ -101,7 +113,8 @@ for (const name of Object.keys(made).filter((file) => file.startsWith('negotiati
   describe(name, () => {
     it('has more refusals than successes', () => {
       expect(vectors.refusals.length).toBeGreaterThan(10 * vectors.runs.length);
-      const label = vectors.keyFile ? new PreSharedKey(unhex(vectors.keyFile)).label : ANONYMOUS_LABEL;
+      const unkeyed = vectors.identities ? SIGNED_LABEL : ANONYMOUS_LABEL;
+      const label = vectors.keyFile ? new PreSharedKey(unhex(vectors.keyFile)).label : unkeyed;
       expect(vectors.label).toBe(label);
     });
 
@@ -163,7 +176,7 @@ for (const name of Object.keys(made).filter((file) => file.startsWith('negotiati
       const side = new Side(
         (vector.to === 'initiator') === (run.initiator === 'client') ? 'client' : 'server',
         keeperFor(vectors, { ...run, clock: vector.clock ?? run.clock }, vector.to),
-        { depth: run.depth },
+        { depth: run.depth, peerName: PEER },
       );
       if (vector.to === 'initiator') {
         const { algorithm, label, authority, offer } = run;
@@ -180,7 +193,8 @@ for (const name of Object.keys(made).filter((file) => file.startsWith('negotiati
       expect(side.established).toHaveLength(established);
       expect(established).toBe(vector.repeat ? 1 : 0);
       if (vector.expect === 'failure') {
-        expect(side.failure).toMatchObject({ code: 'ERR_KEYMUX_KEY_FAILURE', scope: 'session' });
+        expect(side.failure?.scope).toBe('session');
+        expect(side.failure?.code).toMatch(/^ERR_KEYMUX_(KEY_FAILURE|HOST_KEY)$/);
       } else {
         expect(side.failure).toBeUndefined();
         expect(side.outbox.at(-1)?.subarray(4, 5)).toEqual(Uint8Array.of(3));
@@ -218,6 +232,8 @@ describe('sealing.json', () => {
   });
 });
 
+const PEER = { host: 'shop.example', port: 8443 };
+
 const INFO: KeyInfo = {
   keyId: 1,
   generation: 0,
@@ -240,19 +256,39 @@ function keeperFor(
   role: 'initiator' | 'responder',
 ): LocalKeeper {
   const keyring = new Keyring();
-  const { authorities, keyFile } = vectors;
+  const { authorities, keyFile, identities } = vectors;
   if (keyFile) keyring.add(new PreSharedKey(unhex(keyFile)), { authorities });
   const values = run.random[role].map(unhex);
   return new LocalKeeper({
     keyring,
-    anonymous: keyFile ? [] : authorities,
+    anonymous: keyFile || identities ? [] : authorities,
+    identities: identities && identitiesFor(vectors, run, role),
     clock: () => run.clock,
     random: () => values.shift() ?? new Uint8Array(32),
   });
 }
 
+/** On the client's side the server is known under its name, on the server's side the client may come in. */
+function identitiesFor(
+  vectors: NegotiationVectors,
+  run: RunVector,
+  role: 'initiator' | 'responder',
+): Identities {
+  const { initiator, responder } = vectors.identities as Record<'initiator' | 'responder', IdentityVector>;
+  const [client, server] = run.initiator === 'client' ? [initiator, responder] : [responder, initiator];
+  const signer = new LocalSigner(unhex((role === 'initiator' ? initiator : responder).seed), '');
+  const trust: Trust = {
+    authorizedKeys: { name: 'ak', load: async () => new AuthorizedKeys(client.publicKey) },
+    knownHosts: { name: 'kh', load: async () => new KnownHosts(`[shop.example]:8443 ${server.publicKey}`) },
+  };
+  const identities = new Identities();
+  for (const authority of vectors.authorities) identities.add(signer, { authorities: [authority], trust });
+  return identities;
+}
+
 function contextOf({ initiator, depth, keyId, algorithm }: RunVector, role: RunContext['role']): RunContext {
-  return { role, initiator, depth, keyId, generation: 0, algorithm };
+  const isClient = (role === 'initiator') === (initiator === 'client');
+  return { role, initiator, depth, keyId, generation: 0, algorithm, ...(isClient ? { peerName: PEER } : {}) };
 }
 
 function encodeStep({ keyId, algorithm }: RunVector, { send }: Step): string {

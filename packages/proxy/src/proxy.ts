@@ -16,6 +16,7 @@ import {
 } from '@keymux/streams';
 import { parseDestination } from './authority.ts';
 import { DialError, DialLimit, type DialOptions, dial } from './dialer.ts';
+import { permits } from './permit-open.ts';
 import { DestinationPolicy } from './policy.ts';
 import { joinStreams } from './tunnel.ts';
 
@@ -148,6 +149,10 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     }
     const destination = parseDestination(request.path);
     if (destination === undefined) throw new DialError(400, 'the destination must be host:port');
+    const permitted = received.key?.restrictions?.permitOpen;
+    if (permitted !== undefined && !permits(permitted, destination)) {
+      throw new DialError(403, `the key of this client does not permit ${request.path}`);
+    }
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
     return dial(destination, { ...this.#dialing, limits, signal: gone.signal });

@@ -16,6 +16,8 @@ export interface KeyInfo {
   readonly authority: string;
   readonly peer: string;
   readonly forwardSecrecy: boolean;
+  /** What its holder may not do; a relay enforces it (spec 5.2). */
+  readonly restrictions?: { readonly permitOpen?: readonly string[] };
 }
 
 /** One generation of a key in our sending direction. */

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
-import { type Keeper, KeyRegistry } from '@keymux/keys';
+import { type Keeper, KeyRegistry, type PeerName } from '@keymux/keys';
 import {
   type KeyInfo,
   type Role,
@@ -28,6 +28,10 @@ export interface MuxSessionOptions {
   /** ALG_IDs to announce; by default those that the keeper allows. */
   readonly algorithms?: readonly number[];
   readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
+  /** On the client's side: the host that the user asked for, whose identity the peer must have if it proves one (spec 9.3). */
+  readonly peerName?: PeerName | undefined;
+  /** On the server's side: the address that the peer connects from (spec 9.4). */
+  readonly peerAddress?: string | undefined;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
@@ -51,6 +55,8 @@ export interface NegotiateOptions {
   readonly label: string;
   /** The host the key is to speak for; empty, the default, for the peer itself. */
   readonly authority?: string;
+  /** The host that the user asked for with this key; by default that of the session. */
+  readonly peerName?: PeerName | undefined;
   /** Settle as soon as the key can seal early data, which the peer may see as a replay (spec 3.7). */
   readonly early?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -101,7 +107,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.role = role;
     this.carrier = carrier;
     this.#now = options.now ?? (() => performance.now());
-    this.#keys = keeper && new KeyRegistry({ role, keeper, depth: options.config?.depth ?? 0 });
+    const { peerName, peerAddress } = options;
+    this.#keys =
+      keeper && new KeyRegistry({ role, keeper, depth: options.config?.depth ?? 0, peerName, peerAddress });
     const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
       role,
@@ -179,7 +187,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#keys === undefined || this.#finished) {
       throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
     }
-    const { label, authority = '', early = false, signal } = options;
+    const { label, authority = '', peerName, early = false, signal } = options;
     const choice = new AlgorithmChoice(
       options.algorithm,
       this.role === 'server' ? this.#peerAlgorithms : ALL,
@@ -187,7 +195,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const offer = bitSet(choice.accepted);
     for (;;) {
       const algorithm = choice.next;
-      const keyId = this.#keys.negotiate({ algorithm, label, authority, offer, now: this.#now() });
+      const now = this.#now();
+      const keyId = this.#keys.negotiate({ algorithm, label, authority, offer, peerName, now });
       this.#queueFlush(); // arms the deadline of the run
       try {
         return await this.#pending.wait(keyId, early, signal);
@@ -317,7 +326,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #resetError(id: number, status: number, origin: 'local' | 'remote'): Error {
-    const cause = this.#session.error;
+    const error = this.#session.error;
+    const cause = error && this.#explain(error);
     return new StreamResetError(id, status, origin, cause && { cause });
   }
 

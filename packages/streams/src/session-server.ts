@@ -6,7 +6,7 @@ import { sessionConfig } from '@keymux/session';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
 import { acceptWebSockets } from './websocket.ts';
 
-export interface SessionServerOptions extends Omit<MuxSessionOptions, 'role'> {
+export interface SessionServerOptions extends Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress'> {
   /** Origins of web pages that may connect by WebSocket; none by default. */
   readonly origins?: readonly string[];
   /** Connections at a time; more are closed at once. */
@@ -47,7 +47,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     });
     acceptWebSockets(this.#http, { origins: options.origins ?? [] }, (carrier, request) => {
       this.#greeted(request.socket);
-      this.#start(carrier, describe(request.socket));
+      this.#start(carrier, originOf(request.socket));
     });
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
     this.#server.maxConnections = this.#options.maxConnections ?? DEFAULTS.maxConnections;
@@ -89,7 +89,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   /** Waits for the first byte, which tells what the connection speaks. A slow start is cut off, however it is spread over bytes. */
   #greet(socket: Socket): void {
-    const peer = describe(socket);
+    const origin = originOf(socket); // known now; it is not once the socket is closed
     this.#greeting.set(
       socket,
       setTimeout(() => socket.destroy(), this.#options.greetingTimeout ?? DEFAULTS.greetingTimeout),
@@ -105,7 +105,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
         return;
       }
       this.#greeted(socket);
-      this.#start(socket, peer);
+      this.#start(socket, origin);
     });
   }
 
@@ -114,14 +114,22 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#greeting.delete(socket);
   }
 
-  #start(carrier: Duplex, peer: string): void {
-    const session = new MuxSession(carrier, { ...this.#options, role: 'server' });
+  #start(carrier: Duplex, { peer, peerAddress }: ConnectionOrigin): void {
+    const session = new MuxSession(carrier, { ...this.#options, role: 'server', peerAddress });
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer);
   }
 }
 
-function describe(socket: Socket): string {
-  return socket.remoteAddress === undefined ? 'local' : `${socket.remoteAddress}:${socket.remotePort}`;
+/** Where a connection comes from. */
+interface ConnectionOrigin {
+  /** For logs. */
+  readonly peer: string;
+  /** Undefined for a Unix socket. */
+  readonly peerAddress: string | undefined;
+}
+
+function originOf({ remoteAddress: peerAddress, remotePort }: Socket): ConnectionOrigin {
+  return { peer: peerAddress === undefined ? 'local' : `${peerAddress}:${remotePort}`, peerAddress };
 }

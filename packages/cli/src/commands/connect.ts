@@ -1,10 +1,12 @@
 import type { AddressInfo } from 'node:net';
 import { Client, Reconnector } from '@keymux/client';
-import { ANONYMOUS_LABEL, algorithmName } from '@keymux/keys';
+import { ALGORITHM, ANONYMOUS_LABEL, algorithmName, Identities, SIGNED_LABEL } from '@keymux/keys';
 import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
 import { algorithms, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
+import { withFirstContact } from '../first-contact.ts';
+import { knownHostsFile, loadSigner } from '../identities.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -14,14 +16,26 @@ const schema = z
     proxy: z.string(),
     listen: listenAddress.default({ host: '127.0.0.1', port: 8118 }),
     key: z.string().optional(),
+    identity: z.string().optional(),
+    knownHosts: z.string().optional(),
     algorithm: algorithms,
     once: list,
     clear: flag,
   })
-  .refine(({ key, clear, algorithm }) => key !== undefined || clear || isAnonymous(algorithm), {
-    path: ['key'],
-    message: 'give --key FILE to seal what goes to the proxy, or --clear to send everything readable',
-  })
+  .refine(
+    ({ key, identity, clear, algorithm }) =>
+      key !== undefined || identity !== undefined || clear || isAnonymous(algorithm),
+    {
+      path: ['key'],
+      message:
+        'give --key FILE or --identity FILE to seal what goes to the proxy, or --clear to send everything readable',
+    },
+  )
+  .refine(
+    ({ key, identity, clear, algorithm }) =>
+      identity === undefined || (key === undefined && !clear && !isAnonymous(algorithm)),
+    { path: ['identity'], message: 'an identity goes with none of --key, --clear and --algorithm anonymous' },
+  )
   .refine(({ key, clear, algorithm }) => !isAnonymous(algorithm) || (key === undefined && !clear), {
     path: ['algorithm'],
     message: 'an anonymous key goes with neither --key nor --clear',
@@ -41,13 +55,24 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   const config = await readConfig(schema, argv);
   const uses = new Map<string, string[]>();
   if (config.key !== undefined) addUse(uses, config.key, '');
-  const { algorithm } = config;
+  const knownHosts = knownHostsFile(config.knownHosts);
+  const identities = new Identities();
+  if (config.identity !== undefined) {
+    identities.add(await loadSigner(config.identity), { authorities: [''], trust: { knownHosts } });
+  }
+  const algorithm = config.identity === undefined ? config.algorithm : [ALGORITHM.SIGNED];
   const anonymous = isAnonymous(algorithm) ? [''] : [];
   const { keeper, labels } = await loadKeys(uses, ['initiator'], output, {
-    algorithms: algorithm,
+    algorithms: config.algorithm,
     anonymous,
+    ...(config.identity === undefined ? {} : { identities }),
   });
-  const label = isAnonymous(algorithm) ? ANONYMOUS_LABEL : labels.get(config.key ?? '');
+  const label =
+    config.identity !== undefined
+      ? SIGNED_LABEL
+      : isAnonymous(algorithm)
+        ? ANONYMOUS_LABEL
+        : labels.get(config.key ?? '');
   const once = new DestinationPolicy(config.once);
   let current: Client | undefined;
   const stopping = new AbortController();
@@ -71,7 +96,7 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
     ({ client }) => client.session.takesStreams,
     { signal: stopping.signal },
   );
-  await uplink.get();
+  await withFirstContact(() => uplink.get(), knownHosts, output);
   const front = createHttpFront(async ({ host, port }, signal) => {
     const { client, key } = await uplink.get();
     return client.tunnel(host, port, { key, selfProtected: once.names(host, port), signal });

@@ -3,11 +3,20 @@ import { readFile, rename, rm } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Client, DEFAULT_PORT, type Response } from '@keymux/client';
-import { ANONYMOUS_LABEL } from '@keymux/keys';
+import {
+  ALGORITHM,
+  ANONYMOUS_LABEL,
+  Identities,
+  type PeerName,
+  SIGNED_LABEL,
+  type Trust,
+} from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
 import { algorithms, ConfigError, flag, isAnonymous, list, readConfig } from '../config.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { withFirstContact } from '../first-contact.ts';
+import { knownHostsFile, loadSigner } from '../identities.ts';
 import { addUse, type LoadedKeys, loadKeys } from '../keys.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
 import { type Output, printable } from '../output.ts';
@@ -17,6 +26,9 @@ const schema = z.object({
   via: z.string().optional(),
   proxyKey: z.string().optional(),
   key: list,
+  identity: z.string().optional(),
+  proxyIdentity: z.string().optional(),
+  knownHosts: z.string().optional(),
   clear: flag,
   algorithm: algorithms,
   proxyAlgorithm: algorithms,
@@ -39,6 +51,7 @@ interface Target {
   /** As it goes into `:host`. */
   readonly host: string;
   readonly hostname: string;
+  readonly port: number;
   readonly path: string;
   readonly connectHost: string;
   readonly connectPort: number;
@@ -54,26 +67,39 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
     throw new ConfigError('--algorithm anonymous takes no --key: it proves nobody');
   if (isAnonymous(config.proxyAlgorithm) && config.proxyKey !== undefined)
     throw new ConfigError('--proxy-algorithm anonymous takes no --proxy-key: it proves nobody');
+  if (config.identity !== undefined && isAnonymous(config.algorithm))
+    throw new ConfigError('--algorithm anonymous takes no --identity: it proves nobody');
+  if (
+    config.proxyIdentity !== undefined &&
+    (config.proxyKey !== undefined || isAnonymous(config.proxyAlgorithm))
+  )
+    throw new ConfigError('--proxy-identity goes with neither --proxy-key nor --proxy-algorithm anonymous');
   const targets = config.url.map((url) => parseTarget(url, config.connectTo));
   if (config.proxyKey !== undefined && config.via === undefined) {
     throw new ConfigError('--proxy-key is for a proxy: name it with --via');
+  }
+  if (config.proxyIdentity !== undefined && config.via === undefined) {
+    throw new ConfigError('--proxy-identity is for a proxy: name it with --via');
   }
   const files = keyFiles(config, targets);
   const uses = new Map<string, string[]>();
   for (const [hostname, file] of files) addUse(uses, file, hostname);
   if (config.proxyKey !== undefined) addUse(uses, config.proxyKey, '');
+  const knownHosts = knownHostsFile(config.knownHosts);
+  const identities = await identitiesFor(config, targets, files, { knownHosts });
   const keys = await loadKeys(uses, ['initiator', 'responder'], output, {
     algorithms: [...config.algorithm, ...config.proxyAlgorithm],
     anonymous: [
       ...(isAnonymous(config.algorithm) ? targets.map(({ hostname }) => hostname) : []),
       ...(isAnonymous(config.proxyAlgorithm) ? [''] : []),
     ],
+    identities,
   });
   const route = new Route(config, files, keys);
   try {
     let exit: ExitCode = EXIT.OK;
     for (const target of targets) {
-      const { client, key, legs } = await route.to(target);
+      const { client, key, legs } = await withFirstContact(() => route.to(target), knownHosts, output);
       const response = await client.request({
         host: target.host,
         path: target.path,
@@ -114,8 +140,12 @@ class Route {
 
   async to(target: Target): Promise<{ client: Client; key: KeyInfo | undefined; legs: readonly Leg[] }> {
     const place = `${bracket(target.connectHost)}:${target.connectPort}`;
-    const known = this.#clients.get(place) ?? (await this.#open(target, place));
-    this.#clients.set(place, known);
+    let known = this.#clients.get(place);
+    if (known === undefined || !known.client.session.takesStreams) {
+      this.#hostKeys.clear(); // what was negotiated in a session ends with it
+      known = await this.#open(target, place);
+      this.#clients.set(place, known);
+    }
     return { ...known, key: await this.#hostKey(known.client, target, place) };
   }
 
@@ -127,20 +157,29 @@ class Route {
   async #open(target: Target, place: string): Promise<{ client: Client; legs: readonly Leg[] }> {
     const { via } = this.#config;
     const { keeper } = this.#keys;
-    if (via === undefined) return { client: await Client.connect(place, { keeper }), legs: [] };
-    this.#outer ??= await this.#openOuter(via);
+    const peerName = nameOf(target);
+    if (via === undefined) return { client: await Client.connect(place, { keeper, peerName }), legs: [] };
+    if (this.#outer === undefined || !this.#outer.client.session.takesStreams)
+      this.#outer = await this.#openOuter(via);
     const { client, key } = this.#outer;
     // Only where everything inside is sealed may the proxy's key leave the payload alone.
     const selfProtected = key !== undefined && !this.#config.clear && this.#hostLabel(target) !== undefined;
-    const inner = await client.through(target.connectHost, target.connectPort, { key, selfProtected });
+    const { connectHost, connectPort } = target;
+    const inner = await client.through(connectHost, connectPort, { key, selfProtected }, { peerName });
     const payload = selfProtected ? 'sealed end to end, not a second time here' : undefined;
     return { client: inner, legs: [describeLeg('client', `proxy ${via}`, key, payload)] };
   }
 
   async #openOuter(via: string): Promise<{ client: Client; key: KeyInfo | undefined }> {
-    const { proxyKey, proxyAlgorithm: algorithm } = this.#config;
+    const { proxyKey, proxyIdentity, proxyAlgorithm } = this.#config;
+    const algorithm = proxyIdentity === undefined ? proxyAlgorithm : [ALGORITHM.SIGNED];
     const client = await Client.connect(via, { keeper: this.#keys.keeper });
-    const label = isAnonymous(algorithm) ? ANONYMOUS_LABEL : this.#keys.labels.get(proxyKey ?? '');
+    const label =
+      proxyIdentity !== undefined
+        ? SIGNED_LABEL
+        : isAnonymous(algorithm)
+          ? ANONYMOUS_LABEL
+          : this.#keys.labels.get(proxyKey ?? '');
     if (label === undefined) return { client, key: undefined };
     const key = await orDestroy(client, client.negotiate({ algorithm, label }));
     return { client, key };
@@ -149,19 +188,45 @@ class Route {
   async #hostKey(client: Client, target: Target, place: string): Promise<KeyInfo | undefined> {
     const label = this.#hostLabel(target);
     if (label === undefined || this.#config.clear) return undefined;
-    const name = `${target.hostname} ${place}`;
+    const name = `${target.hostname}:${target.port} ${place}`;
     const known = this.#hostKeys.get(name);
     if (known !== undefined) return known;
-    const { algorithm } = this.#config;
-    const key = await client.negotiate({ algorithm, label, authority: target.hostname });
+    const algorithm = label === SIGNED_LABEL ? [ALGORITHM.SIGNED] : this.#config.algorithm;
+    const request = { algorithm, label, authority: target.hostname, peerName: nameOf(target) };
+    const key = await client.negotiate(request);
     this.#hostKeys.set(name, key);
     return key;
   }
 
   #hostLabel({ hostname }: Target): string | undefined {
     if (isAnonymous(this.#config.algorithm)) return ANONYMOUS_LABEL;
-    return this.#keys.labels.get(this.#files.get(hostname) ?? '');
+    const shared = this.#keys.labels.get(this.#files.get(hostname) ?? '');
+    return shared ?? (this.#config.identity === undefined ? undefined : SIGNED_LABEL);
   }
+}
+
+/** Who to be towards the hosts without a key file, and towards the proxy. */
+async function identitiesFor(
+  { identity, proxyIdentity }: GetConfig,
+  targets: readonly Target[],
+  files: ReadonlyMap<string, string>,
+  trust: Trust,
+): Promise<Identities | undefined> {
+  const keyless = [...new Set(targets.map(({ hostname }) => hostname))].filter((name) => !files.has(name));
+  const identities = new Identities();
+  const signer = identity === undefined ? undefined : await loadSigner(identity);
+  if (signer !== undefined && keyless.length > 0) identities.add(signer, { authorities: keyless, trust });
+  if (proxyIdentity !== undefined) {
+    // The same one does not ask for its passphrase twice.
+    const forProxy = proxyIdentity === identity ? signer : undefined;
+    identities.add(forProxy ?? (await loadSigner(proxyIdentity)), { authorities: [''], trust });
+  }
+  return identities.size === 0 ? undefined : identities;
+}
+
+/** The host as the user typed it, wherever the connection goes. */
+function nameOf({ hostname, port }: Target): PeerName {
+  return { host: hostname.replace(/^\[|\]$/g, ''), port };
 }
 
 function parseTarget(text: string, connectTo: string | undefined): Target {
@@ -176,6 +241,7 @@ function parseTarget(text: string, connectTo: string | undefined): Target {
   return {
     url: text,
     hostname,
+    port,
     host: url.port === '' ? hostname : `${hostname}:${port}`,
     path: (url.pathname || '/') + url.search,
     connectHost: (to?.[1] ?? hostname).replace(/^\[|\]$/g, ''),

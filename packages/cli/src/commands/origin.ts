@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ALGORITHM, ANONYMOUS_LABEL } from '@keymux/keys';
+import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '@keymux/keys';
 import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
 import { z } from 'zod';
 import {
@@ -12,6 +12,7 @@ import {
   listenAddress,
   readConfig,
 } from '../config.ts';
+import { serverIdentities } from '../identities.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -20,6 +21,8 @@ const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   host: list,
   key: assignments,
+  identity: z.string().optional(),
+  authorizedKeys: z.string().optional(),
   dir: assignments,
   sealed: flag,
   algorithm: algorithms,
@@ -41,15 +44,21 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   if (isAnonymous(config.algorithm))
     throw new ConfigError('--algorithm is for hosts with a key; --anonymous is for those without');
   const keyless = [...names].filter((name) => !config.key.has(name));
-  for (const name of config.anonymous ? [] : keyless) {
+  const identities = await serverIdentities(config, keyless, output);
+  for (const name of config.anonymous || identities !== undefined ? [] : keyless) {
     if (config.sealed)
-      throw new ConfigError(`--sealed needs a key for each host: give --key ${name}=FILE, or --anonymous`);
+      throw new ConfigError(
+        `--sealed needs a key for each host: give --key ${name}=FILE, --identity or --anonymous`,
+      );
     output.warn(`${name} has no key: everything it answers can be read on the way`);
   }
   const uses = new Map<string, string[]>();
   for (const [name, path] of config.key) addUse(uses, path, name);
   const anonymous = config.anonymous ? keyless : [];
-  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output, { anonymous });
+  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output, {
+    anonymous,
+    identities,
+  });
   const secret = config.secret ?? randomBytes(12).toString('hex');
   const hosts = await Promise.all(
     [...names].map(async (name) => {
@@ -83,12 +92,13 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
 }
 
-/** What clients are prompted with: the key of the host, or one that proves nobody where that is allowed. */
+/** What clients are prompted with: the key of the host, its identity, or a key that proves nobody where that is allowed. */
 function promptFor(
   label: string | undefined,
-  { algorithm, anonymous }: z.output<typeof schema>,
+  { algorithm, identity, anonymous }: z.output<typeof schema>,
 ): Pick<HostOptions, 'promptLabel' | 'promptAlgorithm'> {
   if (label !== undefined) return { promptLabel: label, promptAlgorithm: algorithm };
+  if (identity !== undefined) return { promptLabel: SIGNED_LABEL, promptAlgorithm: ALGORITHM.SIGNED };
   return anonymous ? { promptLabel: ANONYMOUS_LABEL, promptAlgorithm: ALGORITHM.ANONYMOUS } : {};
 }
 

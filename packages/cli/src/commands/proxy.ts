@@ -1,6 +1,7 @@
 import { ConnectProxy } from '@keymux/proxy';
 import { z } from 'zod';
 import { flag, list, listenAddress, readConfig } from '../config.ts';
+import { serverIdentities } from '../identities.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -10,6 +11,8 @@ const TIMEOUT = 'write milliseconds, 100 to 600000';
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   key: list,
+  identity: z.string().optional(),
+  authorizedKeys: z.string().optional(),
   allow: list,
   clear: flag,
   anonymous: flag,
@@ -28,10 +31,11 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
   const uses = new Map<string, string[]>();
   for (const path of config.key) addUse(uses, path, '');
   const anonymous = config.anonymous ? [''] : [];
-  const { keeper } = await loadKeys(uses, ['responder'], output, { anonymous });
+  const identities = await serverIdentities(config, [''], output);
+  const { keeper } = await loadKeys(uses, ['responder'], output, { anonymous, identities });
   if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
-  if (uses.size === 0 && !config.clear && !config.anonymous)
-    output.warn('no --key, no --anonymous and no --clear: every CONNECT will be refused');
+  if (uses.size === 0 && identities === undefined && !config.clear && !config.anonymous)
+    output.warn('no --key, --identity, --anonymous or --clear: every CONNECT will be refused');
   const server = new ConnectProxy({
     keeper,
     allow: config.allow,

@@ -10,6 +10,16 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   return hash.digest();
 }
 
+/** SHA-512, which SSH signatures are made over. */
+export function sha512(bytes: Uint8Array): Uint8Array {
+  return createHash('sha512').update(bytes).digest();
+}
+
+/** HMAC-SHA-1, by which OpenSSH hides host names in known_hosts. It protects nothing here. */
+export function hmacSha1(key: Uint8Array, bytes: Uint8Array): Uint8Array {
+  return createHmac('sha1', key).update(bytes).digest();
+}
+
 /** HMAC-SHA-256 (RFC 2104) of the concatenated parts, not truncated. */
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hmac = createHmac('sha256', key);

@@ -1,0 +1,59 @@
+import { KeyError } from '../errors.ts';
+import type { LocalSigner } from './local-signer.ts';
+import { needsPassphrase, PassphraseError, parseOpenSshPrivateKey } from './openssh-private-key.ts';
+import { type OwnedFileRules, ownedFileError, readOwnedFile } from './owned-file.ts';
+import { SshFormatError } from './ssh-wire.ts';
+
+const RULES: OwnedFileRules = {
+  what: 'identity file',
+  code: 'ERR_KEYMUX_IDENTITY',
+  most: 65_536,
+  forbidden: 0o077, // as ssh does
+};
+
+/** Asks the user for the passphrase of a file. The bytes are wiped after use; undefined gives up. */
+export type AskPassphrase = (path: string, attempt: number) => Promise<Uint8Array | undefined>;
+
+/**
+ * Reads an OpenSSH private key from a file that only its owner can read. A passphrase is asked for if the key has one, three times at most.
+ * Throws KeyError ERR_KEYMUX_IDENTITY.
+ */
+export async function readIdentityFile(path: string, ask?: AskPassphrase): Promise<LocalSigner> {
+  const content = await readOwnedFile(path, RULES);
+  try {
+    const text = content.toString('latin1');
+    if (!needsPassphrase(text)) return parseOpenSshPrivateKey(text);
+    return await openProtected(path, text, ask);
+  } catch (error) {
+    if (error instanceof SshFormatError) throw ownedFileError(path, RULES, error.message, error);
+    throw error;
+  } finally {
+    content.fill(0);
+  }
+}
+
+async function openProtected(
+  path: string,
+  text: string,
+  ask: AskPassphrase | undefined,
+): Promise<LocalSigner> {
+  let failure = new PassphraseError(false);
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const passphrase = await ask?.(path, attempt);
+    if (passphrase === undefined) break;
+    try {
+      return parseOpenSshPrivateKey(text, passphrase);
+    } catch (error) {
+      if (!(error instanceof PassphraseError)) throw error;
+      failure = error;
+    } finally {
+      passphrase.fill(0);
+    }
+  }
+  const remedy = failure.given
+    ? ''
+    : '; give it on a terminal, by SSH_ASKPASS, or add the key to an ssh-agent';
+  throw new KeyError(RULES.code, `${RULES.what} ${path} ${failure.message}${remedy}`, { cause: failure });
+}
+
+const ATTEMPTS = 3;
