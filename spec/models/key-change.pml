@@ -9,8 +9,8 @@
  * -DNO_COUNT         the receiver does not compare KEY_UPDATE's number of envelopes
  * -DNO_SWITCH_COUNT  the receiver does not compare KEY_SWITCH's previous generation and number of frames
  * -DHOLDS_B          the attacker holds B: the known flaw of 4.5, see 8.6
- * -DPROOF            the proposed cure: KEY_SWITCH carries a proof made with the previous key's exporter, over all its fields
- * -DLOOSE            with PROOF: the proof leaves out the count, as if the exporter only entered the digest
+ * -DPROOF            the proposed cure: KEY_SWITCH carries a proof made with a secret of the previous key, over all its fields
+ * -DLOOSE            with PROOF: the proof leaves out the count, as if the secret only entered the digest
  * -DRELEASE          the other cure: the sender's last frame under A says that the direction goes on under B
  * -DHOST_SENDS       the sender is a host's process behind a blind front: it holds A only and never moves to B
  * -DHOST_RECEIVES    the receiver is two such processes: the one that holds B has seen nothing that came under A
@@ -110,7 +110,7 @@ inline receiveUnderB()
      :: bound -> over = true
 #ifdef HOST_RECEIVES
 #if defined(PROOF) || defined(RELEASE)
-     :: true -> over = true                     /* it has neither A's exporter nor what came under A: it refuses */
+     :: true -> over = true                     /* it has neither A's secret nor what came under A: it refuses */
 #endif
 #else
 #ifndef NO_SWITCH_COUNT

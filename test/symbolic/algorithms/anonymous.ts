@@ -4,7 +4,7 @@ import { OFFER, offer, tag, transcript } from './common.ts';
 import { algorithm, values } from './flow.ts';
 import { agreement, PUBLIC_VALUES, refusesOwn } from './x25519.ts';
 
-/** ALG 5, `anonymous`: X25519 between two sides that prove nothing. */
+/** ALG 5, `anonymous` (spec 3.11): X25519 between two sides that prove nothing. */
 export const anonymous = algorithm({
   name: 'anonymous',
   fresh: { initiator: ['exponent'], responder: ['exponent'] },

@@ -14,7 +14,7 @@ import { algorithm, values } from './flow.ts';
 import { agreement, PUBLIC_VALUES, refusesOwn } from './x25519.ts';
 
 /**
- * ALG 6, `hybrid`: X25519 and a KEM, with a shared key. The responder's ciphertext is for the encapsulation key that has come, so it is named only
+ * ALG 6, `hybrid` (spec 3.12): X25519 and a KEM, with a shared key. The responder's ciphertext is for the encapsulation key that has come, so it is named only
  * when that is known.
  */
 export const hybrid = algorithm({

@@ -4,7 +4,7 @@ import { OFFER, offer, sharedKey, sharingPeer, transcript } from './common.ts';
 import { algorithm, values } from './flow.ts';
 import { agreement, PUBLIC_VALUES, refusesOwn } from './x25519.ts';
 
-/** ALG 3, `psk-x25519`: Noise NNpsk0 with T_0 and the offer as its prologue. */
+/** ALG 3, `psk-x25519` (spec 3.10): Noise NNpsk0 with T_0 and the offer as its prologue. */
 export const pskX25519 = algorithm({
   name: 'psk-x25519',
   fresh: { initiator: ['exponent'], responder: ['exponent'] },

@@ -5,7 +5,7 @@ import { algorithm, values } from './flow.ts';
 import { agreement, PUBLIC_VALUES, refusesOwn } from './x25519.ts';
 
 /**
- * ALG 4, `signed`: SIGMA-I. F_2 and F_3 carry proofs of identity: public key, signature over the transcript, MAC over the identity, sealed with a key from
+ * ALG 4, `signed` (spec 3.13): SIGMA-I. F_2 and F_3 carry proofs of identity: public key, signature over the transcript, MAC over the identity, sealed with a key from
  * X25519 and the transcript. The responder is proven by F_2, the initiator by F_3.
  */
 export const signed = algorithm({
