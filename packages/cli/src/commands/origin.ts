@@ -80,6 +80,12 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
       error ? `${text}: ${error.message}` : text,
     );
   });
+  server.on('failure', (error, { method, host, path }) => {
+    output.log(
+      { event: 'failure', method, host, path, error: error.message },
+      `${method} ${host}${path}: the answer broke off: ${error.message}`,
+    );
+  });
   server.on('session', (session, peer) => {
     session.on('close', (error) => {
       if (error)
