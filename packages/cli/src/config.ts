@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import {
   ALGORITHM,
   ALGORITHM_NAMES,
@@ -8,12 +7,9 @@ import {
   SHARED_KEY_PREFERENCE,
 } from '@keymux/keys';
 import { z } from 'zod';
-
-/** The configuration, or the command line, cannot be used. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly code = 'ERR_KEYMUX_CONFIG';
-}
+import { ConfigFile } from './config-file.ts';
+import { ConfigError } from './errors.ts';
+import { environmentVariable, optionName, Settings, type Source } from './settings.ts';
 
 /** `host:port`, `[IPv6]:port`, `:port`, `port` or `unix:/path`, as net.Server's `listen` wants it. */
 export const listenAddress = z.union([z.string(), z.number()]).transform((value, context) => {
@@ -81,21 +77,41 @@ export const assignments = list.transform((values, context) => {
   return map;
 });
 
-/**
- * Checks options against a schema; those of the command line win over the environment, and that over the file which `--config`
- * names. Throws ConfigError that names the field, the value, and what it should be.
- */
+/** The values of `readSettings`, for commands that need not say where they come from. */
 export async function readConfig<T extends z.ZodObject>(
   schema: T,
   argv: Readonly<Record<string, unknown>>,
 ): Promise<z.output<T>> {
+  return (await readSettings(schema, argv)).values;
+}
+
+/**
+ * Checks options against a schema; those of the command line win over the environment, and that over the file which `--config`
+ * names. Throws ConfigError that names the field, the value, and what it should be.
+ */
+export async function readSettings<T extends z.ZodObject>(
+  schema: T,
+  argv: Readonly<Record<string, unknown>>,
+): Promise<Settings<z.output<T>>> {
   const names = Object.keys(schema.shape);
   const path = argv.config ?? process.env.KEYMUX_CONFIG;
-  const file = typeof path === 'string' ? await readFileOptions(path, names) : {};
-  const given = names.map((name) => [name, argv[name] ?? process.env[variable(name)] ?? file[name]] as const);
-  const merged = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const file = typeof path === 'string' ? await ConfigFile.read(path, names) : undefined;
+  const merged: Record<string, unknown> = {};
+  const sources = new Map<string, Source>();
+  for (const name of names) {
+    const variable = environmentVariable(name);
+    const given: readonly (readonly [unknown, Source['from']])[] = [
+      [argv[name], { kind: 'command line' }],
+      [process.env[variable], { kind: 'environment', variable }],
+      [file?.value(name), { kind: 'file', at: (index) => (file as ConfigFile).locate(name, index) }],
+    ];
+    const [value, from] = given.find(([value]) => value !== undefined) ?? [];
+    if (from === undefined) continue;
+    merged[name] = value;
+    sources.set(name, { option: optionName(name), from });
+  }
   const parsed = schema.safeParse(merged);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return new Settings(parsed.data, sources);
   const problems = parsed.error.issues.map(({ path, message }) => {
     const [name = ''] = path;
     const value = merged[String(name)];
@@ -107,42 +123,4 @@ export async function readConfig<T extends z.ZodObject>(
 /** NaN stands for text where a number should be. */
 function show(value: unknown): string {
   return Number.isNaN(value) ? 'not a number' : JSON.stringify(value);
-}
-
-/** The environment variable of an option: `connectTimeout` is KEYMUX_CONNECT_TIMEOUT. */
-function variable(name: string): string {
-  return `KEYMUX_${optionName(name).toUpperCase().replaceAll('-', '_')}`;
-}
-
-/** An option as on the command line: `connectTimeout` is connect-timeout. */
-function optionName(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** The options in a file, whose names are those of the command line. */
-async function readFileOptions(path: string, names: readonly string[]): Promise<Record<string, unknown>> {
-  const options = await readJson(path);
-  const known = new Map(names.flatMap((name) => [[optionName(name), name] as const, [name, name] as const]));
-  return Object.fromEntries(
-    Object.entries(options).map(([written, value]) => {
-      const name = known.get(written);
-      if (name !== undefined) return [name, value];
-      const all = names.map(optionName).join(', ');
-      throw new ConfigError(`config file "${path}": there is no option "${written}"; there are: ${all}`);
-    }),
-  );
-}
-
-async function readJson(path: string): Promise<Record<string, unknown>> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new ConfigError(`config file "${path}" cannot be read`, { cause: error });
-  });
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
-  } catch (error) {
-    throw new ConfigError(`config file "${path}" is not JSON`, { cause: error });
-  }
-  throw new ConfigError(`config file "${path}" must hold one JSON object`);
 }

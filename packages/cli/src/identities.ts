@@ -5,13 +5,12 @@ import {
   describeIdentity,
   fingerprint,
   Identities,
-  KnownHostsFile,
   readIdentityFile,
   type Signer,
   SshAgent,
   type Trust,
 } from '@keymux/keys';
-import { ConfigError } from './config.ts';
+import { ConfigError } from './errors.ts';
 import type { Output } from './output.ts';
 import { askPassphrase } from './passphrase.ts';
 
@@ -34,11 +33,11 @@ export async function loadSigner(source: string): Promise<Signer> {
   );
 }
 
-/** Whom clients trust: known_hosts, by default a file of our own (spec 9.5 says why not that of ssh). */
-export function knownHostsFile(path: string | undefined): KnownHostsFile {
+/** Whom clients trust by default: a known_hosts file of our own (spec 9.5 says why not that of ssh). */
+export function knownHostsPath(): string {
   const { XDG_CONFIG_HOME } = process.env;
   const folder = XDG_CONFIG_HOME ? XDG_CONFIG_HOME : join(homedir(), '.config');
-  return new KnownHostsFile(path ?? join(folder, 'keymux', 'known_hosts'));
+  return join(folder, 'keymux', 'known_hosts');
 }
 
 /** Who a server lets in. Reads the file once at the start, to say what in it is of no use. */

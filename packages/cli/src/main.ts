@@ -5,7 +5,7 @@ import { get } from './commands/get.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
 import { proxy } from './commands/proxy.ts';
-import { ConfigError } from './config.ts';
+import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import {
   connectOptions,

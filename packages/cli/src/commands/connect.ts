@@ -1,14 +1,15 @@
 import type { AddressInfo } from 'node:net';
-import { Client, Reconnector } from '@keymux/client';
-import { ALGORITHM, ANONYMOUS_LABEL, algorithmName, Identities, SIGNED_LABEL } from '@keymux/keys';
+import { type Client, Reconnector } from '@keymux/client';
+import { algorithmName, KnownHostsFile } from '@keymux/keys';
 import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
 import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
-import { algorithms, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
+import { algorithms, flag, isAnonymous, list, listenAddress, readSettings } from '../config.ts';
 import { withFirstContact } from '../first-contact.ts';
-import { knownHostsFile, loadSigner } from '../identities.ts';
-import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
+import { loadProxy } from '../route/keepers.ts';
+import { planKnownHosts, planProxy } from '../route/plan.ts';
+import { connectToProxy } from '../route/route.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 const schema = z
@@ -52,35 +53,23 @@ interface Uplink {
 
 /** `keymux connect PROXY` */
 export async function connect(argv: Record<string, unknown>, output: Output): Promise<void> {
-  const config = await readConfig(schema, argv);
-  const uses = new Map<string, string[]>();
-  if (config.key !== undefined) addUse(uses, config.key, '');
-  const knownHosts = knownHostsFile(config.knownHosts);
-  const identities = new Identities();
-  if (config.identity !== undefined) {
-    identities.add(await loadSigner(config.identity), { authorities: [''], trust: { knownHosts } });
-  }
-  const algorithm = config.identity === undefined ? config.algorithm : [ALGORITHM.SIGNED];
-  const anonymous = isAnonymous(algorithm) ? [''] : [];
-  const { keeper, labels } = await loadKeys(uses, ['initiator'], output, {
-    algorithms: config.algorithm,
-    anonymous,
-    ...(config.identity === undefined ? {} : { identities }),
+  const settings = await readSettings(schema, argv);
+  const config = settings.values;
+  const proxy = planProxy({
+    address: settings.chosen('proxy'),
+    key: settings.chosen('key'),
+    identity: settings.chosen('identity'),
+    algorithms: settings.chosen('algorithm'),
   });
-  const label =
-    config.identity !== undefined
-      ? SIGNED_LABEL
-      : isAnonymous(algorithm)
-        ? ANONYMOUS_LABEL
-        : labels.get(config.key ?? '');
+  const knownHosts = new KnownHostsFile(planKnownHosts(settings.chosen('knownHosts')).value);
+  const keys = await loadProxy(proxy, knownHosts.name, output);
   const once = new DestinationPolicy(config.once);
   let current: Client | undefined;
   const stopping = new AbortController();
   const uplink = new Reconnector<Uplink>(
     async () => {
-      const client = await Client.connect(config.proxy, { keeper });
+      const { client, key } = await connectToProxy(proxy, { proxy: keys });
       current = client;
-      const key = label === undefined ? undefined : await negotiate(client, algorithm, label);
       client.session.on('close', (error) => {
         output.log(
           { event: 'disconnected', error: error?.message },
@@ -114,14 +103,4 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
     front.listen(config.listen, resolve);
   });
   await serveUntilSignal('local HTTP proxy', service, front.address() as AddressInfo | string, output);
-}
-
-/** A session whose negotiation failed is of no use, and would keep the process alive. */
-async function negotiate(client: Client, algorithm: readonly number[], label: string): Promise<KeyInfo> {
-  try {
-    return await client.negotiate({ algorithm, label });
-  } catch (error) {
-    client.session.destroy();
-    throw error;
-  }
 }

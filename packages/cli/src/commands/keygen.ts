@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createKeyFile } from '@keymux/keys';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../errors.ts';
 import type { Output } from '../output.ts';
 
 /** `keymux keygen FILE` */

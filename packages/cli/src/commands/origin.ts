@@ -2,16 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '@keymux/keys';
 import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
 import { z } from 'zod';
-import {
-  algorithms,
-  assignments,
-  ConfigError,
-  flag,
-  isAnonymous,
-  list,
-  listenAddress,
-  readConfig,
-} from '../config.ts';
+import { algorithms, assignments, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
+import { ConfigError } from '../errors.ts';
 import { serverIdentities } from '../identities.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';

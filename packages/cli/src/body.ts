@@ -1,0 +1,57 @@
+import { createWriteStream, rmSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+/** Where a body goes. */
+export type BodyPlace =
+  /** A file, which appears only when it is complete. */
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'standard output' }
+  /** It is counted, not shown. */
+  | { readonly kind: 'nowhere' };
+
+/** Writes a body to its place. Returns its size in bytes. */
+export async function writeBody(body: Readable, place: BodyPlace): Promise<number> {
+  let bytes = 0;
+  const counter = new PassThrough();
+  counter.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  if (place.kind === 'file') await writeFile(body, counter, place.path);
+  else if (place.kind === 'standard output') await pipeline(body, counter, process.stdout, { end: false });
+  else {
+    await pipeline(body, counter, async (source: AsyncIterable<Buffer>) => {
+      for await (const _ of source);
+    });
+  }
+  return bytes;
+}
+
+async function writeFile(body: Readable, counter: PassThrough, path: string): Promise<void> {
+  const partial = `${path}.part`;
+  const file = createWriteStream(partial, { flags: 'wx' });
+  const keep = new AbortController();
+  file.once('open', () => dropOnSignal(partial, keep.signal));
+  try {
+    await pipeline(body, counter, file);
+    await rename(partial, path);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') await rm(partial, { force: true });
+    throw error;
+  } finally {
+    keep.abort();
+  }
+}
+
+/** Removes a file if a signal ends the process, until `keep` is aborted. */
+function dropOnSignal(file: string, keep: AbortSignal): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const drop = (): void => {
+      rmSync(file, { force: true });
+      process.kill(process.pid, signal); // nobody listens any more, so it ends the process
+    };
+    process.once(signal, drop);
+    keep.addEventListener('abort', () => process.off(signal, drop));
+  }
+}

@@ -1,0 +1,99 @@
+import {
+  ALGORITHM,
+  ANONYMOUS_LABEL,
+  Identities,
+  KnownHostsFile,
+  SIGNED_LABEL,
+  type Signer,
+} from '@keymux/keys';
+import { loadSigner } from '../identities.ts';
+import { addUse, type LoadedKeys, loadKeys } from '../keys.ts';
+import type { Output } from '../output.ts';
+import type { KeyPlan, ProxyPlan, RoutePlan } from './plan.ts';
+
+/** The keys of a route, apart: the sessions with the hosts use nothing that is for the proxy, and the other way round. */
+export interface RouteKeys {
+  readonly proxy: LoadedKeys | undefined;
+  readonly hosts: LoadedKeys;
+}
+
+/** Whose key is loaded. */
+interface Use {
+  readonly key: KeyPlan;
+  /** The host it is to speak for; '' for the proxy. */
+  readonly authority: string;
+}
+
+/** Reads key files and identities. Rejects with KeyError if one cannot be used. */
+export async function loadRoute(plan: RoutePlan, output: Output): Promise<RouteKeys> {
+  const signers = new Signers();
+  const uses = new Map(plan.hosts.map(({ target: { hostname }, key }) => [hostname, key]));
+  const hosts = [...uses].map(([authority, key]) => ({ key, authority }));
+  return {
+    hosts: await load(hosts, ['initiator', 'responder'], plan.knownHosts.value, signers, output),
+    proxy: plan.proxy && (await loadProxy(plan.proxy, plan.knownHosts.value, output, signers)),
+  };
+}
+
+export function loadProxy(
+  { key }: ProxyPlan,
+  knownHosts: string,
+  output: Output,
+  signers = new Signers(),
+): Promise<LoadedKeys> {
+  return load([{ key, authority: '' }], ['initiator'], knownHosts, signers, output);
+}
+
+/** Which key of the keeper to ask for, and how; undefined if there is none. */
+export function requestFor(
+  key: KeyPlan,
+  { labels }: LoadedKeys,
+): { readonly algorithm: readonly number[]; readonly label: string } | undefined {
+  switch (key.kind) {
+    case 'none':
+      return undefined;
+    case 'shared':
+      return { algorithm: key.algorithms.value, label: labels.get(key.file.value) as string };
+    case 'identity':
+      return { algorithm: [ALGORITHM.SIGNED], label: SIGNED_LABEL };
+    case 'anonymous':
+      return { algorithm: [ALGORITHM.ANONYMOUS], label: ANONYMOUS_LABEL };
+  }
+}
+
+async function load(
+  uses: readonly Use[],
+  roles: readonly ('initiator' | 'responder')[],
+  knownHosts: string,
+  signers: Signers,
+  output: Output,
+): Promise<LoadedKeys> {
+  const files = new Map<string, string[]>();
+  const anonymous: string[] = [];
+  const identities = new Identities();
+  const trust = { knownHosts: new KnownHostsFile(knownHosts) };
+  const algorithms = new Set<number>();
+  for (const { key, authority } of uses) {
+    if (key.kind === 'shared') addUse(files, key.file.value, authority);
+    if (key.kind === 'shared') for (const id of key.algorithms.value) algorithms.add(id);
+    if (key.kind === 'anonymous') anonymous.push(authority);
+    if (key.kind === 'identity')
+      identities.add(await signers.load(key.identity.value), { authorities: [authority], trust });
+  }
+  return loadKeys(files, roles, output, {
+    algorithms: [...algorithms],
+    anonymous,
+    identities: identities.size === 0 ? undefined : identities,
+  });
+}
+
+/** Loads each identity once, so that nobody is asked for a passphrase twice. */
+class Signers {
+  readonly #loaded = new Map<string, Promise<Signer>>();
+
+  load(source: string): Promise<Signer> {
+    const signer = this.#loaded.get(source) ?? loadSigner(source);
+    this.#loaded.set(source, signer);
+    return signer;
+  }
+}

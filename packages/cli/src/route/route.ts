@@ -1,0 +1,95 @@
+import { Client } from '@keymux/client';
+import type { KeyInfo } from '@keymux/session';
+import { type RouteKeys, requestFor } from './keepers.ts';
+import type { HostPlan, ProxyPlan, RoutePlan } from './plan.ts';
+import { formatPlace, peerNameOf } from './target.ts';
+
+/** A session with the proxy, and the key it was sealed with. */
+interface Hop {
+  readonly client: Client;
+  readonly key: KeyInfo | undefined;
+}
+
+/** A session with the host of a URL. */
+export interface Reached {
+  readonly client: Client;
+  /** That of the host; undefined if it is to be asked in the clear. */
+  readonly key: KeyInfo | undefined;
+  /** That of the proxy; undefined without one, or if the CONNECT travelled in the clear. */
+  readonly proxyKey: KeyInfo | undefined;
+}
+
+/** Sessions to the hosts of a plan: one connection, one tunnel for each place to connect to, one key for each host. */
+export class Route {
+  readonly #plan: RoutePlan;
+  readonly #keys: RouteKeys;
+  #hop: Hop | undefined;
+  readonly #sessions = new Map<string, { client: Client; proxyKey: KeyInfo | undefined }>();
+  readonly #hostKeys = new Map<string, KeyInfo>();
+
+  constructor(plan: RoutePlan, keys: RouteKeys) {
+    this.#plan = plan;
+    this.#keys = keys;
+  }
+
+  /** Opens what is not open yet. Rejects with the error of whatever failed. */
+  async to(host: HostPlan): Promise<Reached> {
+    const place = formatPlace(host.target.place);
+    let session = this.#sessions.get(place);
+    if (session === undefined || !session.client.session.takesStreams) {
+      this.#hostKeys.clear(); // what was negotiated in a session ends with it
+      session = await this.#open(host, place);
+      this.#sessions.set(place, session);
+    }
+    return { ...session, key: await this.#hostKey(session.client, host, place) };
+  }
+
+  async close(): Promise<void> {
+    for (const { client } of this.#sessions.values()) await client.close();
+    await this.#hop?.client.close();
+  }
+
+  async #open({ target, payloadOutside: selfProtected }: HostPlan, place: string) {
+    const { keeper } = this.#keys.hosts;
+    const session = { keeper, peerName: peerNameOf(target) };
+    const { proxy } = this.#plan;
+    if (proxy === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
+    if (this.#hop === undefined || !this.#hop.client.session.takesStreams)
+      this.#hop = await connectToProxy(proxy, this.#keys);
+    const { client, key } = this.#hop;
+    const { host, port } = target.place;
+    return { client: await client.through(host, port, { key, selfProtected }, session), proxyKey: key };
+  }
+
+  async #hostKey(client: Client, host: HostPlan, place: string): Promise<KeyInfo | undefined> {
+    const { target } = host;
+    const request = requestFor(host.key, this.#keys.hosts);
+    if (request === undefined || host.clear.value) return undefined;
+    const name = `${target.hostname}:${target.port} ${place}`;
+    const known = this.#hostKeys.get(name);
+    if (known !== undefined) return known;
+    const key = await client.negotiate({
+      ...request,
+      authority: target.hostname,
+      peerName: peerNameOf(target),
+    });
+    this.#hostKeys.set(name, key);
+    return key;
+  }
+}
+
+/** Opens a session with a proxy and negotiates its key. */
+export async function connectToProxy(
+  { address, key: plan }: ProxyPlan,
+  { proxy: keys }: Pick<RouteKeys, 'proxy'>,
+): Promise<Hop> {
+  const client = await Client.connect(address.value, keys && { keeper: keys.keeper });
+  const request = keys && requestFor(plan, keys);
+  if (request === undefined) return { client, key: undefined };
+  try {
+    return { client, key: await client.negotiate(request) };
+  } catch (error) {
+    client.session.destroy(); // it is of no use, and would keep the process alive
+    throw error;
+  }
+}

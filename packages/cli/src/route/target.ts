@@ -1,0 +1,61 @@
+import { DEFAULT_PORT } from '@keymux/client';
+import type { PeerName } from '@keymux/keys';
+import { ConfigError } from '../errors.ts';
+
+/** A place to connect to. */
+export interface Place {
+  /** A name or an address without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What a URL asks for, and where to connect for it. */
+export interface Target {
+  readonly url: string;
+  /** As it goes into `:host`. */
+  readonly host: string;
+  /** In lower case and, if it is an IPv6 address, with brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  readonly path: string;
+  /** That of the URL, or another which --connect-to names. */
+  readonly place: Place;
+}
+
+/** Takes a URL of `keymux get` apart. Throws ConfigError. */
+export function parseTarget(text: string, connectTo: string | undefined): Target {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['keymux:', 'http:'].includes(url.protocol) || url.hostname === '') {
+    throw new ConfigError(`"${text}" is no URL to get: write keymux://HOST[:PORT]/PATH`);
+  }
+  const hostname = url.hostname.toLowerCase();
+  const port = Number(url.port || (url.protocol === 'http:' ? 80 : DEFAULT_PORT));
+  return {
+    url: text,
+    hostname,
+    port,
+    host: url.port === '' ? hostname : `${hostname}:${port}`,
+    path: (url.pathname || '/') + url.search,
+    place: connectTo === undefined ? { host: bare(hostname), port } : parseConnectTo(connectTo),
+  };
+}
+
+function parseConnectTo(text: string): Place {
+  const match = /^(\[[^\]]+\]|[^:]+):([0-9]+)$/.exec(text);
+  if (match === null) throw new ConfigError(`--connect-to is "${text}"; write HOST:PORT`);
+  return { host: bare(match[1] ?? ''), port: Number(match[2]) };
+}
+
+/** The host as the user typed it, wherever the connection goes. */
+export function peerNameOf({ hostname, port }: Target): PeerName {
+  return { host: bare(hostname), port };
+}
+
+/** `host:port`, with brackets where they are needed. */
+export function formatPlace({ host, port }: Place): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function bare(host: string): string {
+  return host.replace(/^\[|\]$/g, '');
+}
