@@ -10,7 +10,26 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'all',
+          include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: ['test/attacks/**'],
+        },
+      },
+      // Many short files with the same imports: loading those for each would take longer than the tests.
+      {
+        extends: true,
+        test: {
+          name: 'attacks',
+          include: ['test/attacks/**/*.test.ts'],
+          benchmark: { include: [] },
+          isolate: false,
+        },
+      },
+    ],
     benchmark: { include: ['test/bench/**/*.bench.ts'] },
     pool: 'forks',
     testTimeout: 30_000,

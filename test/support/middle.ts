@@ -143,3 +143,34 @@ export function flipped(bytes: Uint8Array, at: number, mask = 0x01): Buffer {
   copy[index] = (copy[index] as number) ^ mask;
   return copy;
 }
+
+/** Meddles with one frame: `up sealed 0` is the first envelope from who connected. */
+export function at(what: string, meddle: Meddler): Meddler {
+  return (passing, wire) =>
+    what === `${passing.way} ${passing.type} ${passing.nth}` ? meddle(passing, wire) : undefined;
+}
+
+/** Puts bytes before a frame, in one segment with it. */
+export function ahead(what: string, forged: Uint8Array): Meddler {
+  return at(what, ({ bytes }) => [forged, bytes]);
+}
+
+/** Puts bytes behind a frame, in one segment with it. */
+export function behind(what: string, forged: Uint8Array): Meddler {
+  return at(what, ({ bytes }) => [bytes, forged]);
+}
+
+export function dropped(what: string): Meddler {
+  return at(what, () => []);
+}
+
+/** Several at once; the first that says something about a frame decides. */
+export function together(...meddlers: readonly Meddler[]): Meddler {
+  return (passing, wire) => {
+    for (const meddle of meddlers) {
+      const instead = meddle(passing, wire);
+      if (instead !== undefined) return instead;
+    }
+    return undefined;
+  };
+}

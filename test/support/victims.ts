@@ -29,7 +29,7 @@ export interface Delivered {
   readonly method: string;
   readonly path: string;
   readonly headers: readonly (readonly [string, string])[];
-  /** Level of the request's weakest part when its body had ended. */
+  /** Level of what has come so far, at its weakest. */
   level: string;
   /** The body, if it came to a proper end. */
   body: string | undefined;
@@ -108,13 +108,18 @@ function handlerFor(delivered: Delivered[]): OriginOptions['hosts'][number]['han
   return async (request) => {
     const { host, method, path, headers } = request;
     const entry: Delivered = { host, method, path, headers, level: '', body: undefined, received: '' };
+    const note = () => {
+      entry.level = request.security.received.level;
+    };
+    note();
     delivered.push(entry);
     if (path.startsWith('/prompt')) await request.sealAnswer();
     request.body.on('data', (chunk: Buffer) => {
       entry.received += chunk.toString('latin1');
+      note();
     });
     entry.body = (await buffer(request.body)).toString('latin1');
-    entry.level = request.security.received.level;
+    note();
     return { status: 200, body: `${SECRET} of ${host}, ${entry.body.length} bytes taken` };
   };
 }
