@@ -46,13 +46,20 @@ describe('a server that takes WebSockets (spec 6.2)', () => {
     expect(await open(url, [SUBPROTOCOL])).toBeInstanceOf(WebSocket); // no page
   });
 
-  test('runs no session where the subprotocol was not offered', async () => {
+  test('runs no session where other subprotocols were offered', async () => {
     const { url, server } = await start();
-    expect(await open(url, [])).toBe(400);
+
     expect(await open(url, ['spdy-3', 'chat'])).toBe(400);
     expect(server.sessions.size).toBe(0);
     const socket = await open(url, ['chat', SUBPROTOCOL]);
     expect((socket as WebSocket).protocol).toBe(SUBPROTOCOL);
+  });
+
+  test('runs a session where no subprotocol was offered', async () => {
+    const { url, server } = await start();
+    const accepted = once(server, 'session');
+    expect(((await open(url, [])) as WebSocket).protocol).toBe('');
+    await accepted;
   });
 
   test('negotiates no compression, whatever is offered', async () => {

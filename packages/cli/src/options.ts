@@ -70,7 +70,7 @@ export const connectOptions = (argv: Argv): Argv =>
     .positional('proxy', {
       type: 'string',
       demandOption: true,
-      describe: 'HOST[:PORT], unix:/PATH, ws://… or wss://…',
+      describe: 'HOST[:PORT], unix:/PATH, ws(s)://… or http(s)://…',
     })
     .option('listen', {
       type: 'string',
@@ -154,7 +154,7 @@ export const getOptions = (argv: Argv): Argv =>
     })
     .option('via', {
       type: 'string',
-      describe: 'Proxy to go through: HOST[:PORT], unix:/PATH, ws://… or wss://…',
+      describe: 'Proxy to go through: HOST[:PORT], unix:/PATH, ws(s)://… or http(s)://…',
     })
     .option('proxy-key', {
       type: 'string',

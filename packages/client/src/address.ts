@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { PeerName } from '@keymux/keys';
-import { connectSocket, connectWebSocket } from '@keymux/streams';
+import { connectSocket, connectUpgrade, connectWebSocket } from '@keymux/streams';
 
 /** An address that cannot be understood. */
 export class AddressError extends Error {
@@ -15,20 +15,22 @@ export const DEFAULT_PORT = 6121;
 export type Address =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'websocket'; readonly url: URL };
+  | { readonly kind: 'websocket'; readonly url: URL }
+  | { readonly kind: 'upgrade'; readonly url: URL };
 
-/** Parses `host[:port]`, `[v6]:port`, `unix:/path`, `ws://…` or `wss://…`. Throws AddressError. */
+/** Parses `host[:port]`, `[v6]:port`, `unix:/path`, or a URL of a WebSocket (`ws`, `wss`) or for an upgrade (`http`, `https`). Throws AddressError. */
 export function parseAddress(text: string): Address {
   if (text.startsWith('unix:')) return { kind: 'unix', path: text.slice(5) };
-  if (/^wss?:\/\//.test(text)) {
+  const scheme = /^(ws|http)s?:\/\//.exec(text)?.[1];
+  if (scheme !== undefined) {
     if (!URL.canParse(text)) throw new AddressError(`"${text}" is not a URL`);
-    return { kind: 'websocket', url: new URL(text) };
+    return { kind: scheme === 'ws' ? 'websocket' : 'upgrade', url: new URL(text) };
   }
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/i.exec(text);
   const port = Number(match?.[2] ?? DEFAULT_PORT);
   if (match === null || port < 1 || port > 65_535) {
     throw new AddressError(
-      `"${text}" is not an address: write host:port, [IPv6]:port, unix:/path or ws://host:port/`,
+      `"${text}" is not an address: write host:port, [IPv6]:port, unix:/path, ws://host:port/ or http://host:port/`,
     );
   }
   return { kind: 'tcp', host: (match[1] as string).replace(/^\[|\]$/g, ''), port };
@@ -39,7 +41,8 @@ export function nameOf(address: Address): PeerName | undefined {
   if (address.kind === 'tcp') return { host: address.host, port: address.port };
   if (address.kind === 'unix') return undefined;
   const { hostname, port, protocol } = address.url;
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (protocol === 'wss:' ? 443 : 80)) };
+  const scheme = protocol === 'wss:' || protocol === 'https:' ? 443 : 80;
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || scheme) };
 }
 
 /** Opens a carrier to an address. Rejects with the system's error, or the signal's reason. */
@@ -48,6 +51,7 @@ export function connectCarrier(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Duplex> {
   if (address.kind === 'websocket') return connectWebSocket(address.url, options);
+  if (address.kind === 'upgrade') return connectUpgrade(address.url, options);
   return connectSocket(
     address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port },
     options,

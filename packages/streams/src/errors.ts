@@ -61,3 +61,9 @@ export class NegotiationRejectedError extends Error {
     this.algorithms = algorithms;
   }
 }
+
+/** The HTTP server did not agree to an upgrade to SPDY/3.1 (spec 6.3). */
+export class UpgradeError extends Error {
+  override readonly name = 'UpgradeError';
+  readonly code = 'ERR_KEYMUX_UPGRADE';
+}

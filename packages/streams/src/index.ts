@@ -1,4 +1,5 @@
-export { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
+export { NegotiationRejectedError, PeerGoneError, StreamResetError, UpgradeError } from './errors.ts';
+export { connectUpgrade } from './http-upgrade.ts';
 export {
   decodeRequest,
   decodeResponse,

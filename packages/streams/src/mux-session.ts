@@ -18,8 +18,9 @@ import { CarrierWriter } from './carrier-writer.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
 import { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
-import { MuxStream } from './mux-stream.ts';
+import { DEFAULT_PRIORITY, MuxStream } from './mux-stream.ts';
 import { PendingKeys } from './pending-keys.ts';
+import { PendingPings } from './pending-pings.ts';
 
 export interface MuxSessionOptions {
   readonly role: Role;
@@ -40,9 +41,14 @@ export interface OpenStreamOptions {
   /** The key to seal the stream with; without one it travels in the clear. */
   readonly key?: KeyInfo | undefined;
   readonly fin?: boolean;
+  /** 0 (highest) to 7; 3 by default. */
   readonly priority?: number;
   /** DATA travels outside envelopes because what runs inside protects itself (spec 4.6). */
   readonly payloadOutside?: boolean;
+  /** The peer is not to answer. */
+  readonly unidirectional?: boolean;
+  /** The stream that this one belongs to (SPDY/3.1, 3.3: a pushed one to its request). */
+  readonly associatedWith?: MuxStream | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -90,6 +96,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #now: () => number;
   readonly #streams = new Map<number, MuxStream>();
   readonly #pending = new PendingKeys();
+  readonly #pings = new PendingPings();
   readonly #established = new Map<number, KeyInfo>();
   readonly #timer: DeadlineTimer;
   /** Streams whose buffers are in the output that is being made. */
@@ -159,14 +166,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Opens a stream. Throws UsageError if the session takes none, or the key is not established. */
   openStream(headers: HeaderList, options: OpenStreamOptions = {}): MuxStream {
     options.signal?.throwIfAborted();
-    const { key, fin = false, priority, payloadOutside = false } = options;
-    const id = this.#session.open(headers, {
-      fin,
-      payloadOutside,
-      keyId: key?.keyId ?? 0,
-      ...(priority === undefined ? {} : { priority }),
-    });
-    const stream = this.#adopt({ id, ours: true, headers, payloadOutside, key });
+    const { key, fin = false, payloadOutside = false, unidirectional = false } = options;
+    const { priority = DEFAULT_PRIORITY, associatedWith } = options;
+    const head = { payloadOutside, unidirectional, priority, associatedId: associatedWith?.id ?? 0 };
+    const id = this.#session.open(headers, { fin, keyId: key?.keyId ?? 0, ...head });
+    const stream = this.#adopt({ id, ours: true, headers, key, ...head });
     if (fin) stream.endWithHead();
     const { signal } = options;
     if (signal) {
@@ -205,6 +209,14 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         choice.rejected(error);
       }
     }
+  }
+
+  /** Asks the peer for a sign of life; resolves with how long it took, in milliseconds, or rejects with the session's error. */
+  async ping(): Promise<number> {
+    if (this.#finished) throw new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+    const answer = this.#pings.wait(this.#session.ping(this.#now()));
+    this.#queueFlush();
+    return answer;
   }
 
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
@@ -301,14 +313,17 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.emit('goaway', event.status);
         return;
       case 'pong':
+        this.#pings.answered(event.id, event.elapsed);
+        return;
       case 'error':
         return; // `#pump` notices that the session is over
     }
   }
 
   #incoming(event: SessionEvent & { type: 'stream' }): void {
-    const { id, headers, payloadOutside, unidirectional, key } = event;
-    const stream = this.#adopt({ id, ours: false, headers, payloadOutside, unidirectional, key });
+    const { id, headers, payloadOutside, unidirectional, associatedId, priority, key } = event;
+    const head = { headers, payloadOutside, unidirectional, associatedId, priority, key };
+    const stream = this.#adopt({ id, ours: false, ...head });
     if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);
   }
 
@@ -342,6 +357,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #host = {
     send: (id: number, chunk: Uint8Array): void => {
       this.#session.send(id, chunk);
+      this.#queueFlush();
+    },
+    headers: (id: number, headers: HeaderList): void => {
+      this.#session.headers(id, headers);
       this.#queueFlush();
     },
     end: (id: number): void => {
@@ -440,6 +459,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
     for (const id of [...this.#streams.keys()]) this.#detach(id, reason);
     this.#pending.rejectAll(reason);
+    this.#pings.rejectAll(reason);
     this.#writer.end();
     traceSession('close', this, error);
     this.emit('close', error);

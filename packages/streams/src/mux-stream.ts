@@ -7,6 +7,7 @@ import { DirectionSecurity, type StreamSecurity, weaker } from './stream-securit
 /** What a stream needs from the session that carries it. */
 export interface StreamHost {
   send(id: number, chunk: Uint8Array): void;
+  headers(id: number, headers: HeaderList): void;
   end(id: number): void;
   reset(id: number, status: number): void;
   consume(id: number, bytes: number): void;
@@ -22,9 +23,16 @@ export interface MuxStreamOptions {
   readonly payloadOutside: boolean;
   /** The key of the SYN_STREAM. */
   readonly key: KeyInfo | undefined;
-  /** The peer wants no answer. */
+  /** No answer is wanted. */
   readonly unidirectional?: boolean;
+  /** The stream it belongs to; 0 for none. */
+  readonly associatedId?: number;
+  /** 0 (highest) to 7. */
+  readonly priority?: number;
 }
+
+/** The middle of SPDY's eight. */
+export const DEFAULT_PRIORITY = 3;
 
 /**
  * One stream of a session as a Duplex with half-close: `end()` ends our direction only. Reading slowly slows the
@@ -40,6 +48,12 @@ export class MuxStream extends Duplex {
   readonly headers: HeaderList;
   readonly ours: boolean;
   readonly payloadOutside: boolean;
+  /** Goes one way only: the side that did not open it cannot answer. */
+  readonly unidirectional: boolean;
+  /** The ID of the stream that its opener said it belongs to; 0 for none. */
+  readonly associatedId: number;
+  /** 0 (highest) to 7, as its opener said. */
+  readonly priority: number;
   #host: StreamHost | undefined;
   readonly #sent = new DirectionSecurity();
   readonly #received = new DirectionSecurity();
@@ -62,11 +76,15 @@ export class MuxStream extends Duplex {
     this.ours = options.ours;
     this.headers = options.headers;
     this.payloadOutside = options.payloadOutside;
+    this.unidirectional = options.unidirectional ?? false;
+    this.associatedId = options.associatedId ?? 0;
+    this.priority = options.priority ?? DEFAULT_PRIORITY;
     const opener = options.ours ? this.#sent : this.#received;
     this.#openKey = options.key;
     opener.switchTo(options.key);
     opener.note();
-    if (options.unidirectional) this.endWithHead();
+    if (this.unidirectional && this.ours) this.push(null);
+    else if (this.unidirectional) this.endWithHead();
     // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
     this.on('error', () => undefined);
   }
@@ -101,6 +119,14 @@ export class MuxStream extends Duplex {
     this.#sent.switchTo(key ?? this.#openKey);
     this.#sent.note();
     if (fin) this.endWithHead();
+  }
+
+  /**
+   * Sends more headers after what was written so far, for example trailers. Throws UsageError if they are not valid, or before a stream of the
+   * peer was answered.
+   */
+  sendHeaders(headers: HeaderList): void {
+    if (this.#attempt((host) => host.headers(this.id, headers))) this.#sent.note();
   }
 
   /** Seals what is written from here on with `key` (spec 4.5). Throws UsageError if it cannot be done any more. */

@@ -1,17 +1,17 @@
 import { EventEmitter } from 'node:events';
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { sessionConfig } from '@keymux/session';
+import { httpCarriers } from './http-carriers.ts';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
-import { acceptWebSockets } from './websocket.ts';
 
 export interface SessionServerOptions extends Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress'> {
-  /** Origins of web pages that may connect by WebSocket; none by default. */
+  /** Origins of web pages that may connect; none by default. */
   readonly origins?: readonly string[];
   /** Connections at a time; more are closed at once. */
   readonly maxConnections?: number;
-  /** How long a connection may take to send its first byte, or its whole WebSocket handshake, in milliseconds. */
+  /** How long a connection may take to send its first byte, or its whole HTTP request, in milliseconds. */
   readonly greetingTimeout?: number;
 }
 
@@ -28,7 +28,7 @@ const DEFAULTS = { maxConnections: 10_000, greetingTimeout: 10_000 };
 /** HTTP requests begin with a capital letter, sessions with a control frame, whose first byte is 0x80. */
 const isHttp = (firstByte: number): boolean => firstByte >= 0x41 && firstByte <= 0x5a;
 
-/** Accepts sessions on a TCP or Unix socket. The same port takes plain carriers and WebSockets, told apart by the first byte. */
+/** Accepts sessions on a TCP or Unix socket. The same port takes plain carriers and HTTP requests that ask for one, told apart by the first byte. */
 export class SessionServer extends EventEmitter<SessionServerEvents> {
   readonly #options: SessionServerOptions;
   readonly #server: Server;
@@ -41,13 +41,9 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     super();
     sessionConfig(options.config); // refuse a bad configuration here, not at the first connection
     this.#options = options;
-    this.#http = createHttpServer((_request, response) => {
-      response.writeHead(426, { connection: 'close', 'content-type': 'text/plain' });
-      response.end('This port speaks SPDY/3.1, plainly or over a WebSocket with subprotocol spdy-3.1.\n');
-    });
-    acceptWebSockets(this.#http, { origins: options.origins ?? [] }, (carrier, request) => {
-      this.#greeted(request.socket);
-      this.#start(carrier, originOf(request.socket));
+    this.#http = httpCarriers({ origins: options.origins ?? [] }, (carrier, { socket }) => {
+      this.#greeted(socket);
+      this.#start(carrier, originOf(socket));
     });
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
     this.#server.maxConnections = this.#options.maxConnections ?? DEFAULTS.maxConnections;

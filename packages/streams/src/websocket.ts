@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 import { withSignal } from './with-signal.ts';
@@ -28,32 +28,23 @@ export function connectWebSocket(
   });
 }
 
-/**
- * Accepts WebSocket carriers on an HTTP server. A request with an Origin header comes from a web page; it is refused
- * unless its origin is listed, so that no page can drive a visitor's browser to this port.
- */
-export function acceptWebSockets(
-  server: Server,
-  options: { readonly origins: readonly string[] },
-  onCarrier: (carrier: Duplex, request: IncomingMessage) => void,
-): void {
-  const sockets = new WebSocketServer({
+/** Makes carriers of HTTP requests for a WebSocket. */
+export class WebSocketAcceptor {
+  readonly #server = new WebSocketServer({
     ...COMMON,
     noServer: true,
-    handleProtocols: () => SUBPROTOCOL,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
-  server.on('upgrade', (request, socket, head) => {
-    const { origin } = request.headers;
-    if (origin !== undefined && !options.origins.includes(origin)) {
-      refuseUpgrade(socket, '403 Forbidden');
-      return;
-    }
-    if (!offersSubprotocol(request)) {
-      refuseUpgrade(socket, '400 Bad Request');
-      return;
-    }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => onCarrier(byteStream(webSocket), request));
-  });
+
+  /** Whether the request leaves room for a session: it offers our subprotocol, or names none at all. */
+  takes({ headers }: IncomingMessage): boolean {
+    const offered = headers['sec-websocket-protocol'];
+    return offered === undefined || offered.split(',').some((name) => name.trim() === SUBPROTOCOL);
+  }
+
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer, onCarrier: (carrier: Duplex) => void): void {
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => onCarrier(byteStream(webSocket)));
+  }
 }
 
 /** A WebSocket as a Duplex of bytes. Text messages are no bytes; who sends one is cut off. */
@@ -63,13 +54,4 @@ function byteStream(socket: WebSocket): Duplex {
     if (!isBinary) stream.destroy(new Error('the peer sent a text message on a WebSocket carrier'));
   });
   return stream;
-}
-
-function offersSubprotocol(request: IncomingMessage): boolean {
-  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',');
-  return offered.some((name) => name.trim() === SUBPROTOCOL);
-}
-
-function refuseUpgrade(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
