@@ -141,7 +141,8 @@ export class EstablishedKey {
 }
 
 function keyInfo(keyId: number, made: RunSecret): KeyInfo {
-  const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy, restrictions } = made;
+  const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy } = made;
+  const { identity, restrictions } = made;
   const info = { keyId, generation, level, early, algorithm, label, authority, peer, forwardSecrecy };
-  return restrictions === undefined ? info : { ...info, restrictions };
+  return { ...info, ...(identity && { identity }), ...(restrictions && { restrictions }) };
 }

@@ -34,6 +34,14 @@ export interface Offer {
   readonly authority: string;
 }
 
+/** An SSH identity, and what it is called on this side (spec chapter 9). */
+export interface ProvenIdentity {
+  /** As ssh writes it: `SHA256:...`. */
+  readonly fingerprint: string;
+  /** The name by which a host was trusted, or the comment of the line that lets a client in. */
+  readonly name: string;
+}
+
 /** What a run yields for one generation. Whoever receives it wipes `secret`. */
 export interface RunSecret {
   /** S of spec 3.5, 32 bytes. */
@@ -53,6 +61,8 @@ export interface RunSecret {
   readonly authority: string;
   /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
+  /** The SSH identity that is proven, if the algorithm proves one. */
+  readonly identity?: ProvenIdentity;
   /** What the peer may not do, although it is proven. */
   readonly restrictions?: Restrictions;
 }

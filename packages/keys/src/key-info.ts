@@ -1,5 +1,5 @@
 import type { Restrictions } from './identity/restrictions.ts';
-import type { Level } from './keeper.ts';
+import type { Level, ProvenIdentity } from './keeper.ts';
 
 /** What is known about an established key. */
 export interface KeyInfo {
@@ -15,6 +15,8 @@ export interface KeyInfo {
   readonly authority: string;
   /** Who is proven, for people: `psk:<label>`, or `anonymous` for nobody. */
   readonly peer: string;
+  /** The SSH identity that is proven, if the algorithm proves one. */
+  readonly identity?: ProvenIdentity;
   readonly forwardSecrecy: boolean;
   /** What its holder may not do. */
   readonly restrictions?: Restrictions;

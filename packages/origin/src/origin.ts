@@ -97,7 +97,10 @@ export class Origin extends EventEmitter<OriginEvents> {
     };
     try {
       head = decodeRequest(stream.headers);
-      const route = this.#router.find(head, stream.security.received);
+      // It would be answered with a body that nothing protects, under a head that says otherwise (spec 4.6).
+      if (stream.payloadOutside)
+        return await answer(plain(400, 'only tunnels have their payload outside envelopes'));
+      const route = this.#router.find(head, stream.security.head);
       if (typeof route === 'number') return await answer(plain(route, STATUS_CODES[route] ?? ''));
       received = bodyOf(stream);
       const request: OriginRequest = {
@@ -107,7 +110,7 @@ export class Origin extends EventEmitter<OriginEvents> {
           return stream.security;
         },
         sealAnswer: async () => {
-          if (stream.security.received.key === undefined) key ??= await prompt(session, route);
+          if (stream.security.head.key === undefined) key ??= await prompt(session, route);
         },
       };
       if (route.sealed) await request.sealAnswer();

@@ -1,4 +1,5 @@
 import type { KeyInfo } from '@keymux/session';
+import { protection } from '@keymux/streams';
 import { describe, expect, it } from 'vitest';
 import { Router } from '../src/router.ts';
 
@@ -12,8 +13,8 @@ const router = new Router([
 
 function find(host: string, authority: string | undefined, method = 'GET'): string | number {
   const key = authority === undefined ? undefined : ({ authority, level: 'authenticated' } as KeyInfo);
-  const received = { level: key?.level ?? 'none', key } as const;
-  const found = router.find({ method, path: '/', host, scheme: 'http', headers: [] }, received);
+  const head = { method, path: '/', host, scheme: 'http', headers: [] };
+  const found = router.find(head, protection(key));
   return typeof found === 'number' ? found : found.name;
 }
 

@@ -142,14 +142,14 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
 
   /** Connects to where a CONNECT wants to go. Throws DialError if it may not, or cannot be reached. */
   async #connect(request: RequestHead, stream: MuxStream, limits: readonly DialLimit[]): Promise<Socket> {
-    const { received } = stream.security;
+    const { head } = stream.security;
     if (request.method !== 'CONNECT') throw new DialError(405, 'this is a CONNECT proxy');
-    if (!satisfies(received.level, this.#level) || received.key?.authority) {
+    if (!satisfies(head.level, this.#level) || head.key?.authority) {
       throw new DialError(403, `CONNECT must be sealed with a key of this proxy (level ${this.#level})`);
     }
     const destination = parseDestination(request.path);
     if (destination === undefined) throw new DialError(400, 'the destination must be host:port');
-    const permitted = received.key?.restrictions?.permitOpen;
+    const permitted = head.key?.restrictions?.permitOpen;
     if (permitted !== undefined && !permits(permitted, destination)) {
       throw new DialError(403, `the key of this client does not permit ${request.path}`);
     }
@@ -159,14 +159,14 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   }
 
   #report(stream: MuxStream, peer: string, destination: string, status: number, reason?: string): void {
-    const { received } = stream.security;
+    const { head } = stream.security;
     this.emit('connect', {
       peer,
       destination,
       status,
       ...(reason === undefined ? {} : { reason }),
-      level: received.level,
-      identity: received.key?.peer,
+      level: head.level,
+      identity: head.key?.peer,
       payloadOutside: stream.payloadOutside,
     });
   }

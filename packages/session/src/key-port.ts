@@ -15,6 +15,8 @@ export interface KeyInfo {
   /** The host this key speaks for; empty for a connection key. */
   readonly authority: string;
   readonly peer: string;
+  /** The SSH identity that is proven, if the algorithm proves one, and the name it was trusted as. */
+  readonly identity?: { readonly fingerprint: string; readonly name: string };
   readonly forwardSecrecy: boolean;
   /** What its holder may not do; a relay enforces it (spec 5.2). */
   readonly restrictions?: { readonly permitOpen?: readonly string[] };

@@ -19,6 +19,16 @@ export {
 } from './mux-session.ts';
 export { MuxStream } from './mux-stream.ts';
 export { SessionServer, type SessionServerOptions } from './session-server.ts';
-export { type Protection, type StreamSecurity, satisfies, weaker } from './stream-security.ts';
+export {
+  isAsStrongAs,
+  type PeerIdentity,
+  type Protection,
+  protection,
+  type Reach,
+  type StreamSecurity,
+  satisfies,
+  stronger,
+  weaker,
+} from './stream-security.ts';
 export { connectSocket, type SocketAddress } from './tcp.ts';
 export { connectWebSocket, SUBPROTOCOL } from './websocket.ts';

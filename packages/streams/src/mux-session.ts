@@ -274,7 +274,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#streams.get(event.id)?.receiveReply(event.headers, event.key);
         return;
       case 'headers':
-        this.#streams.get(event.id)?.receiveHeaders(event.headers);
+        this.#streams.get(event.id)?.receiveHeaders(event.headers, event.key);
         return;
       case 'data':
         this.#streams.get(event.id)?.receiveData(event.payload);

@@ -2,7 +2,14 @@ import { Duplex } from 'node:stream';
 import { type HeaderList, RST } from '@keymux/frames';
 import type { KeyInfo } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
-import { DirectionSecurity, type StreamSecurity, weaker } from './stream-security.ts';
+import {
+  CLEAR,
+  DirectionSecurity,
+  type Protection,
+  protection,
+  type StreamSecurity,
+  weaker,
+} from './stream-security.ts';
 
 /** What a stream needs from the session that carries it. */
 export interface StreamHost {
@@ -38,7 +45,7 @@ export const DEFAULT_PRIORITY = 3;
  * One stream of a session as a Duplex with half-close: `end()` ends our direction only. Reading slowly slows the
  * peer, writing returns false while the peer reads slowly. A reset destroys it with StreamResetError.
  *
- * Events beside those of Duplex: `reply` (headers) when the peer answered a stream of ours, `headers` (headers) when
+ * Events beside those of Duplex: `reply` (headers) when the peer answered a stream of ours, `headers` (headers, their protection) when
  * more of them came, `switched` (key) when what is received from here on travels under another key, `timeout`.
  *
  * It has the methods of net.Socket that http.Agent and others call on what they take for a socket.
@@ -57,6 +64,8 @@ export class MuxStream extends Duplex {
   #host: StreamHost | undefined;
   readonly #sent = new DirectionSecurity();
   readonly #received = new DirectionSecurity();
+  /** Of the peer's SYN_STREAM or SYN_REPLY. */
+  #head: Protection = CLEAR;
   /** The key of the SYN_STREAM, which the answer travels under if nothing else is said. */
   readonly #openKey: KeyInfo | undefined;
   #replied = false;
@@ -83,6 +92,7 @@ export class MuxStream extends Duplex {
     this.#openKey = options.key;
     opener.switchTo(options.key);
     opener.note();
+    if (!options.ours) this.#head = this.#received.now;
     if (this.unidirectional && this.ours) this.push(null);
     else if (this.unidirectional) this.endWithHead();
     // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
@@ -95,11 +105,16 @@ export class MuxStream extends Duplex {
   }
 
   get security(): StreamSecurity {
-    const [sent, received] = [this.#sent.weakest, this.#received.weakest];
+    const [sent, received, receiving] = [this.#sent.together, this.#received.together, this.#received.now];
     const heads = weaker(sent.level, received.level);
     const payload = this.payloadOutside ? 'none' : heads;
-    const early = received.key?.early ?? false;
-    return { level: weaker(heads, payload), sent, received, receiving: this.#received.now, payload, early };
+    const { early } = received;
+    return { level: weaker(heads, payload), sent, received, receiving, head: this.#head, payload, early };
+  }
+
+  /** What protects payload that travels now. */
+  #payload(direction: DirectionSecurity): Protection {
+    return this.payloadOutside ? CLEAR : direction.now;
   }
 
   /** Whether `respond` was called. */
@@ -164,14 +179,16 @@ export class MuxStream extends Duplex {
   receiveReply(headers: HeaderList, key: KeyInfo | undefined): void {
     this.#received.switchTo(key);
     this.#received.note();
+    this.#head = this.#received.now;
     this.#replyHeaders = headers;
     this.emit('reply', headers);
   }
 
   /** @internal */
-  receiveHeaders(headers: HeaderList): void {
-    this.#received.note();
-    this.emit('headers', headers);
+  receiveHeaders(headers: HeaderList, key: KeyInfo | undefined): void {
+    const how = protection(key);
+    this.#received.note(how);
+    this.emit('headers', headers, how);
   }
 
   /** @internal */
@@ -183,7 +200,7 @@ export class MuxStream extends Duplex {
   /** @internal */
   receiveData(payload: Uint8Array): void {
     this.#idleTimer?.refresh();
-    this.#received.note();
+    this.#received.note(this.#payload(this.#received));
     if (this.destroyed || this.push(compact(payload))) this.#host?.consume(this.id, payload.length);
     else this.#unread += payload.length;
   }
@@ -265,7 +282,7 @@ export class MuxStream extends Duplex {
       return;
     }
     this.#onDrain = done;
-    this.#sent.note();
+    this.#sent.note(this.#payload(this.#sent));
     this.#idleTimer?.refresh();
     try {
       for (const chunk of chunks) host.send(this.id, chunk);

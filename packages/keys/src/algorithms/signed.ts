@@ -3,7 +3,7 @@ import { hkdfExtract, X25519_LENGTH, type X25519Key } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownIdentity } from '../handshake-errors.ts';
-import { describeIdentity } from '../identity/public-key.ts';
+import { describeIdentity, fingerprint } from '../identity/public-key.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { PeerVerified } from '../identity/trust.ts';
 import type { Offer, RunSecret } from '../keeper.ts';
@@ -208,6 +208,7 @@ function runSecret(
     label: offer.label,
     authority: offer.authority,
     peer: describeIdentity(identity, principal),
+    identity: { fingerprint: fingerprint(identity), name: principal },
     ...(restrictions === undefined ? {} : { restrictions }),
   };
 }
