@@ -65,7 +65,7 @@ export class LocalKeeper implements Keeper {
   readonly #replays: ReplayCache;
   /** These stand in for keys and identities that are asked for and do not exist. */
   readonly #nobodysKey = new PreSharedKey(randomBytes(32));
-  readonly #nobody = LocalSigner.random('');
+  readonly #nobody = new LocalSigner(undefined, '');
   readonly #runs = new Map<number, Run>();
   /** Runs whose next step is being computed. */
   readonly #working = new Set<number>();

@@ -1,7 +1,13 @@
 import { LocalSigner } from '../src/identity/local-signer.ts';
 import { seeded } from './random.ts';
 
-/** An identity that is the same for the same name. */
+const signers = new Map<string, LocalSigner>();
+
+/** An identity that is the same for the same name. Made once: it takes longer than a whole run of most algorithms. */
 export function signerOf(name: string): LocalSigner {
-  return new LocalSigner(seeded(`identity of ${name}`)(32), name);
+  const made = signers.get(name);
+  if (made !== undefined) return made;
+  const signer = new LocalSigner(seeded(`identity of ${name}`)(32), name);
+  signers.set(name, signer);
+  return signer;
 }

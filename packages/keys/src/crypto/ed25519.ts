@@ -1,6 +1,7 @@
 import {
   createPrivateKey,
   createPublicKey,
+  generateKeyPairSync,
   type KeyObject,
   sign as nodeSign,
   verify as nodeVerify,
@@ -22,6 +23,11 @@ export class Ed25519Key {
     this.#key = key;
     const { x } = createPublicKey(key).export({ format: 'jwk' });
     this.publicKey = Uint8Array.from(Buffer.from(x as string, 'base64url'));
+  }
+
+  /** A fresh key. */
+  static generate(): Ed25519Key {
+    return new Ed25519Key(generateKeyPairSync('ed25519').privateKey);
   }
 
   /** The key with this seed of 32 bytes, which stays the caller's to wipe. */

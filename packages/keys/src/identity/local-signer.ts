@@ -1,4 +1,4 @@
-import { ED25519_KEY_LENGTH, Ed25519Key, randomBytes } from '../crypto.ts';
+import { Ed25519Key } from '../crypto.ts';
 import type { Signer } from './signer.ts';
 import { SignedData } from './sshsig.ts';
 
@@ -7,18 +7,10 @@ export class LocalSigner implements Signer {
   readonly comment: string;
   readonly #key: Ed25519Key;
 
-  /** `seed` has 32 bytes and stays the caller's to wipe. */
-  constructor(seed: Uint8Array, comment: string) {
-    this.#key = Ed25519Key.ofSeed(seed);
+  /** `seed` has 32 bytes and stays the caller's to wipe; without one, it is a fresh key. */
+  constructor(seed: Uint8Array | undefined, comment: string) {
+    this.#key = seed === undefined ? Ed25519Key.generate() : Ed25519Key.ofSeed(seed);
     this.comment = comment;
-  }
-
-  /** A key that nobody knows anything of. */
-  static random(comment: string): LocalSigner {
-    const seed = randomBytes(ED25519_KEY_LENGTH);
-    const signer = new LocalSigner(seed, comment);
-    seed.fill(0);
-    return signer;
   }
 
   get identity(): Uint8Array {
