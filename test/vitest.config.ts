@@ -32,8 +32,9 @@ export default defineConfig({
     ],
     benchmark: { include: ['test/bench/**/*.bench.ts'] },
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // For what hangs: nothing that is only slow may fail by them.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
     retry: 0,
     allowOnly: false,
