@@ -173,10 +173,12 @@ export class StreamCommands {
 
   consume(id: number, bytes: number): void {
     const stream = this.#state.streams.get(id);
-    if (stream === undefined || stream.in.ended) return;
+    if (stream === undefined) return;
     requireRange('bytes', bytes, 0, stream.receiveWindow.held);
     const delta = stream.receiveWindow.consume(bytes);
-    if (delta > 0) this.#sender.windowUpdate(stream, delta);
+    stream.unconsumed -= bytes;
+    this.#state.unconsumed -= bytes;
+    if (delta > 0 && !stream.in.ended) this.#sender.windowUpdate(stream, delta);
   }
 
   /** The stream, if our direction of it has not ended on the wire. */

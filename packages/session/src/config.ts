@@ -28,11 +28,20 @@ export interface SessionConfig {
   readonly keepAliveTimeout: number;
   /** How long after GOAWAY open streams may take to end. */
   readonly drainTimeout: number;
+  /** Which windows the peer knows. */
+  readonly peerFlowControl: PeerFlowControl;
   /** Which sealed requests may be taken as early data, which can be a replay (spec 3.7). */
   readonly acceptEarly: (headers: HeaderList) => boolean;
   readonly padding: Padding;
   readonly budgets: Budgets;
 }
+
+/**
+ * Which windows the peer knows (spec 2.5): those of SPDY/3.1; those of streams only (SPDY/3); or none, as some implementations. A peer
+ * without windows can be held back only by not reading from its carrier, which holds back all its streams: this is done while more than
+ * `sessionWindow` bytes are not consumed. For peers that one knows, as it gives them more room than others.
+ */
+export type PeerFlowControl = 'full' | 'streams' | 'none';
 
 /** How envelopes are padded (spec 4.1). */
 export type Padding = 'none' | 'fixed' | 'padme';
@@ -50,9 +59,12 @@ export const DEFAULT_CONFIG: SessionConfig = {
   keepAliveTimeout: 15_000,
   drainTimeout: 30_000,
   acceptEarly: (headers) => SAFE_METHODS.has(headers.find(([name]) => name === ':method')?.[1] ?? ''),
+  peerFlowControl: 'full',
   padding: 'none',
   budgets: DEFAULT_BUDGETS,
 };
+
+const PEER_FLOW_CONTROL: readonly PeerFlowControl[] = ['full', 'streams', 'none'];
 
 const RANGES: readonly (readonly [keyof SessionConfig, number, number])[] = [
   ['streamWindow', 65_536, 0x7fff_ffff],
@@ -77,6 +89,12 @@ export function sessionConfig(options: Partial<SessionConfig> = {}): SessionConf
         `${field} is ${String(value)}; it must be a whole number from ${least} to ${most}`,
       );
     }
+  }
+  if (!PEER_FLOW_CONTROL.includes(config.peerFlowControl)) {
+    throw new UsageError(
+      'ERR_KEYMUX_CONFIG',
+      `peerFlowControl is ${String(config.peerFlowControl)}; it must be full, streams or none`,
+    );
   }
   return config;
 }

@@ -4,9 +4,12 @@ const MAX_WINDOW = 0x7fff_ffff;
 /** What we may still send, on a stream or the session, in bytes (spec 2.5). Can be negative after SETTINGS shrank it. */
 export class SendWindow {
   #left: number;
+  readonly #obeyed: boolean;
 
-  constructor(initial: number) {
-    this.#left = initial;
+  /** @param obeyed false towards a peer that never opens its window */
+  constructor(initial: number, obeyed = true) {
+    this.#left = obeyed ? initial : MAX_WINDOW;
+    this.#obeyed = obeyed;
   }
 
   get left(): number {
@@ -14,11 +17,12 @@ export class SendWindow {
   }
 
   spend(bytes: number): void {
-    this.#left -= bytes;
+    if (this.#obeyed) this.#left -= bytes;
   }
 
   /** Returns false if the window would exceed 2^31 - 1, which is the peer's error. */
   grant(delta: number): boolean {
+    if (!this.#obeyed) return true;
     if (this.#left + delta > MAX_WINDOW) return false;
     this.#left += delta;
     return true;
@@ -28,21 +32,23 @@ export class SendWindow {
 /** What the peer may still send to us, and when to tell it more, in bytes. */
 export class ReceiveWindow {
   readonly #size: number;
+  readonly #enforced: boolean;
   #left: number;
   /** Received and not yet consumed. */
   #held = 0;
   /** Consumed and not yet told. */
   #untold = 0;
 
-  /** `advertised` is what the peer believes now, `size` what we keep it at. */
-  constructor(advertised: number, size: number) {
+  /** `advertised` is what the peer believes now, `size` what we keep it at. A peer that knows no windows is told of none, and keeps none. */
+  constructor(advertised: number, size: number, enforced = true) {
     this.#left = advertised;
     this.#size = size;
+    this.#enforced = enforced;
   }
 
   /** Takes note of received payload. Returns false if the peer was not allowed to send it. */
   receive(bytes: number): boolean {
-    if (bytes > this.#left) return false;
+    if (this.#enforced && bytes > this.#left) return false;
     this.#left -= bytes;
     this.#held += bytes;
     return true;
@@ -60,7 +66,7 @@ export class ReceiveWindow {
   consume(bytes: number): number {
     this.#held -= bytes;
     this.#untold += bytes;
-    if (this.#untold * 2 < this.#size) return 0;
+    if (!this.#enforced || this.#untold * 2 < this.#size) return 0;
     const delta = this.#untold;
     this.#untold = 0;
     this.#left += delta;
@@ -69,7 +75,7 @@ export class ReceiveWindow {
 
   /** The delta that raises what was advertised to the size we want. */
   raise(): number {
-    const delta = Math.max(0, this.#size - this.#left);
+    const delta = this.#enforced ? Math.max(0, this.#size - this.#left) : 0;
     this.#left += delta;
     return delta;
   }

@@ -35,7 +35,11 @@ export class Receiver {
     this.#envelope = new EnvelopeReader(state.keys, this.#digest);
     this.#control = new ControlReceiver(state, sender);
     this.#streams = new StreamReceiver(state, sender);
-    this.#window = new ReceiveWindow(INITIAL_SESSION_WINDOW, state.config.sessionWindow);
+    this.#window = new ReceiveWindow(
+      INITIAL_SESSION_WINDOW,
+      state.config.sessionWindow,
+      state.config.peerFlowControl === 'full',
+    );
   }
 
   /** Whether received bytes are waiting for a key, so that no more should be read. */

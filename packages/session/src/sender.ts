@@ -32,7 +32,7 @@ type Urgent =
 
 /** The sending half: keeps what waits and decides what goes next. */
 export class Sender {
-  readonly window = new SendWindow(INITIAL_SESSION_WINDOW);
+  readonly window: SendWindow;
   readonly #state: SessionState;
   readonly #writer: EnvelopeWriter;
   readonly #control: ControlWriter;
@@ -47,6 +47,7 @@ export class Sender {
 
   constructor(state: SessionState) {
     this.#state = state;
+    this.window = new SendWindow(INITIAL_SESSION_WINDOW, state.config.peerFlowControl === 'full');
     this.#writer = new EnvelopeWriter(state.keys, new SessionDigest(state.createHash), state.config.padding);
     this.#control = new ControlWriter(state, this.#writer);
     this.#streams = new StreamWriter(state, this.#writer);

@@ -46,6 +46,7 @@ export function initialState(
     ourStreams: 0,
     lastPeerStreamId: 0,
     peerGoneAway: false,
+    unconsumed: 0,
     draining: false,
     now,
   };

@@ -87,7 +87,7 @@ export class Session {
     this.#advance(now, () => {
       this.#state.keys?.handleDeadline(now);
       if (this.#drainBy !== undefined && now >= this.#drainBy) this.#endDraining();
-      if (!this.#receiver.waiting) this.#checkSilence(now);
+      if (this.#reading) this.#checkSilence(now);
     });
   }
 
@@ -168,7 +168,13 @@ export class Session {
 
   /** Whether more input may be given now. If not, reading should stop; `keysProgressed` or `output` may change it. */
   get wantsInput(): boolean {
-    return !this.#receiver.waiting && this.#error === undefined;
+    return this.#reading && this.#error === undefined;
+  }
+
+  get #reading(): boolean {
+    const { config, unconsumed } = this.#state;
+    const full = config.peerFlowControl === 'none' && unconsumed > config.sessionWindow;
+    return !full && !this.#receiver.waiting;
   }
 
   /**
@@ -190,7 +196,7 @@ export class Session {
   nextDeadline(): number | undefined {
     if (this.#error !== undefined) return undefined;
     // While we do not read, the peer's silence says nothing.
-    const silence = this.#receiver.waiting ? Number.POSITIVE_INFINITY : this.#keepAlive.deadline;
+    const silence = this.#reading ? this.#keepAlive.deadline : Number.POSITIVE_INFINITY;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
     const keys = this.#state.keys?.nextDeadline() ?? Number.POSITIVE_INFINITY;
     const next = Math.min(silence, drain, keys);

@@ -35,13 +35,16 @@ export interface SessionState {
   peerGoneAway: boolean;
   /** We have sent GOAWAY and take no more streams. */
   draining: boolean;
+  /** Received payload of open streams that the user has not consumed, in bytes. */
+  unconsumed: number;
   /** The last time we were told, in milliseconds. */
   now: number;
 }
 
 /** Makes the record of a new stream and enters it. */
 export function addStream(state: SessionState, fields: StreamFields): Stream {
-  const stream = new Stream(fields, state.peerStreamWindow, state.config.streamWindow);
+  const { streamWindow, peerFlowControl } = state.config;
+  const stream = new Stream(fields, state.peerStreamWindow, streamWindow, peerFlowControl !== 'none');
   state.streams.set(stream.id, stream);
   if (stream.ours) state.ourStreams++;
   else state.peerStreams++;
@@ -64,6 +67,7 @@ export function bindDirection(
 /** Forgets a stream and tells the user that it is over. */
 export function removeStream(state: SessionState, stream: Stream): void {
   if (!state.streams.delete(stream.id)) return;
+  state.unconsumed -= stream.unconsumed;
   if (stream.ours) state.ourStreams--;
   else state.peerStreams--;
   leaveQueue(stream);

@@ -92,7 +92,12 @@ export class StreamHandler {
 
   data(stream: Stream, item: DataItem): void {
     if (item.first) this.#enterData(stream, item.length, item.fin);
-    if (item.payload.length > 0) this.#state.emit({ type: 'data', id: stream.id, payload: item.payload });
+    const { payload } = item;
+    if (payload.length > 0) {
+      stream.unconsumed += payload.length;
+      this.#state.unconsumed += payload.length;
+      this.#state.emit({ type: 'data', id: stream.id, payload });
+    }
     if (item.fin) this.#endIn(stream);
   }
 

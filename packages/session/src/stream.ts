@@ -62,6 +62,8 @@ export class Stream implements QueueLink {
   readonly sendWindow: SendWindow;
   readonly receiveWindow: ReceiveWindow;
   readonly outbox = new Fifo<OutboxItem>();
+  /** Payload that was handed out and not consumed, in bytes. */
+  unconsumed = 0;
   /** Payload bytes in the outbox. */
   queuedPayload = 0;
   /** Key switches in the outbox. */
@@ -83,16 +85,17 @@ export class Stream implements QueueLink {
   /**
    * @param sendWindow what the peer lets us send on a new stream, in bytes
    * @param receiveWindow what we let the peer send
+   * @param windows whether the peer knows them
    */
-  constructor(fields: StreamFields, sendWindow: number, receiveWindow: number) {
+  constructor(fields: StreamFields, sendWindow: number, receiveWindow: number, windows = true) {
     this.id = fields.id;
     this.ours = fields.ours;
     this.priority = fields.priority;
     this.payloadOutside = fields.payloadOutside;
     this.openedUnder = fields.openedUnder;
     this.syn = fields.syn;
-    this.sendWindow = new SendWindow(sendWindow);
-    this.receiveWindow = new ReceiveWindow(receiveWindow, receiveWindow);
+    this.sendWindow = new SendWindow(sendWindow, windows);
+    this.receiveWindow = new ReceiveWindow(receiveWindow, receiveWindow, windows);
   }
 
   /** The key that a frame of ours for it travels under now, CLEAR for none. */
