@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { Client, Response } from '@keymux/client';
+import { setImmediate } from 'node:timers/promises';
+import type { Client, ClientOptions, Response } from '@keymux/client';
 import {
   ALGORITHM,
   type Keeper,
@@ -12,7 +14,6 @@ import {
   PreSharedKey,
 } from '@keymux/keys';
 import { Origin, type OriginOptions } from '@keymux/origin';
-import type { SessionConfig } from '@keymux/session';
 import type { MuxSession } from '@keymux/streams';
 import { expect } from 'vitest';
 import { bodyOf, connectClient } from './library.ts';
@@ -61,7 +62,8 @@ export interface VictimOptions {
   readonly meddle?: Meddler;
   readonly keys?: Keys;
   readonly keeper?: { readonly client?: Keeper; readonly origin?: Keeper };
-  readonly config?: { readonly client?: Partial<SessionConfig>; readonly origin?: Partial<SessionConfig> };
+  /** More options of the client, and of the origin. */
+  readonly client?: ClientOptions;
   readonly origin?: Partial<OriginOptions>;
 }
 
@@ -82,7 +84,7 @@ export interface Victims {
 }
 
 export async function setVictims(scope: Scope, options: VictimOptions = {}): Promise<Victims> {
-  const { keys = new Keys(), config = {} } = options;
+  const { keys = new Keys() } = options;
   const delivered: Delivered[] = [];
   const sessions: MuxSession[] = [];
   const keeper = options.keeper?.origin ?? keys.keeper();
@@ -91,12 +93,12 @@ export async function setVictims(scope: Scope, options: VictimOptions = {}): Pro
     promptLabel: keys.of(name),
     handler: handlerFor(delivered),
   }));
-  const origin = new Origin({ keeper, hosts, config: config.origin ?? {}, ...options.origin });
+  const origin = new Origin({ keeper, hosts, ...options.origin });
   origin.on('session', (session) => sessions.push(session));
   const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
   scope.defer(() => origin.close());
   const middle = await Middle.start(scope, port, options.meddle);
-  const ours = { keeper: options.keeper?.client ?? keys.keeper(), config: config.client ?? {} };
+  const ours = { keeper: options.keeper?.client ?? keys.keeper(), ...options.client };
   const connect = () => connectClient(scope, middle.address, ours);
   const client = await connect();
   const negotiate: Victims['key'] = (authority, algorithm = ALGORITHM.PSK_X25519, by = client) =>
@@ -120,9 +122,20 @@ function handlerFor(delivered: Delivered[]): OriginOptions['hosts'][number]['han
     });
     entry.body = (await buffer(request.body)).toString('latin1');
     note();
+    if (path === '/pieces') return { status: 200, body: Readable.from(pieces()) };
     return { status: 200, body: `${SECRET} of ${host}, ${entry.body.length} bytes taken` };
   };
 }
+
+/** A body in several envelopes. */
+async function* pieces(): AsyncGenerator<Buffer> {
+  for (const piece of PIECES) {
+    yield Buffer.from(piece);
+    await setImmediate();
+  }
+}
+
+export const PIECES = ['the first,', 'the second,', 'and the last'];
 
 /** Stands in every answer. */
 export const SECRET = 'CANARY-of-the-answer';
