@@ -8,7 +8,7 @@ import { makeKey } from '../support/tunnel.ts';
 const scope = new Scope();
 afterEach(() => scope.close());
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'demo'];
+const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'explain', 'demo'];
 const ESCAPE = '\u001b[';
 
 /** The message of a command that must end with status 2. */
@@ -49,7 +49,8 @@ describe('what is refused with status 2', () => {
     expect(await refused([])).toMatch(/--help/);
     expect(await refused(['no-such-command'])).toMatch(/no-such-command/);
     for (const command of COMMANDS) {
-      const rest = { keygen: ['x'], connect: ['a:1'], get: ['keymux://a/'] }[command] ?? [];
+      const rest =
+        { keygen: ['x'], connect: ['a:1'], get: ['keymux://a/'], explain: ['keymux://a/'] }[command] ?? [];
       expect(await refused([command, ...rest, '--unheard-of', '1'])).toMatch(/unheard-of/);
     }
   });

@@ -45,10 +45,15 @@ export async function makeKey(scope: Scope, name = 'test.key'): Promise<string> 
  * Sends CONNECT to the local HTTP proxy and takes its 200 off. What comes next is payload; it is not read before somebody
  * asks for it.
  */
-export async function openTunnel(scope: Scope, tunnel: Tunnel, port: number): Promise<Socket> {
+export async function openTunnel(
+  scope: Scope,
+  tunnel: Pick<Tunnel, 'connect'>,
+  port: number,
+  host = '127.0.0.1',
+): Promise<Socket> {
   const socket = connect({ port: tunnel.connect.port, host: '127.0.0.1', allowHalfOpen: true });
   scope.defer(() => socket.destroy());
-  socket.write(`CONNECT 127.0.0.1:${port} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
+  socket.write(`CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`);
   let head = '';
   while (!head.endsWith('\r\n\r\n')) {
     const byte = socket.read(1) as Buffer | null;

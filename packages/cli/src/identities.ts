@@ -6,6 +6,7 @@ import {
   fingerprint,
   Identities,
   readIdentityFile,
+  readPublicIdentity,
   type Signer,
   SshAgent,
   type Trust,
@@ -31,6 +32,12 @@ export async function loadSigner(source: string): Promise<Signer> {
       ? `the ssh-agent holds no ${wanted === undefined ? 'Ed25519 key' : `key ${wanted}`}; add it with ssh-add`
       : `the ssh-agent holds several keys; name one, --identity ${AGENT}:FINGERPRINT:\n${held.join('\n')}`,
   );
+}
+
+/** Who that would be, without asking for a passphrase. Rejects as `loadSigner` does. */
+export async function showIdentity(source: string): Promise<{ identity: Uint8Array; comment: string }> {
+  if (source === AGENT || source.startsWith(`${AGENT}:`)) return loadSigner(source);
+  return { identity: await readPublicIdentity(source), comment: '' };
 }
 
 /** Whom clients trust by default: a known_hosts file of our own (spec 9.5 says why not that of ssh). */

@@ -1,1 +1,2 @@
+export { type Explanation, explanationSchema } from './explain/schema.ts';
 export { main } from './main.ts';

@@ -1,6 +1,7 @@
 import yargs, { type Argv } from 'yargs';
 import { connect } from './commands/connect.ts';
 import { demo } from './commands/demo.ts';
+import { explain } from './commands/explain.ts';
 import { get } from './commands/get.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
@@ -10,6 +11,7 @@ import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import {
   connectOptions,
   demoOptions,
+  explainOptions,
   getOptions,
   keygenOptions,
   originOptions,
@@ -20,7 +22,7 @@ import { Output, printError } from './output.ts';
 type Options = Record<string, unknown>;
 type Command = (argv: Options, output: Output) => Promise<unknown>;
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'demo'];
+const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'explain', 'demo'];
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
@@ -89,6 +91,12 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'Fetch a URL from an origin, directly or through a proxy, sealed end to end',
       getOptions,
       run(get),
+    )
+    .command(
+      'explain <url..>',
+      'Say who can read what on the way to a destination, and which option decided so',
+      explainOptions,
+      run(explain),
     )
     .command('demo', 'Play the main flows on loopback, with a wiretap on each hop', demoOptions, run(demo))
     .completion('completion', 'Print a completion script for bash or zsh')

@@ -132,7 +132,7 @@ export const originOptions = (argv: Argv): Argv =>
       'serve files under a key of their own',
     );
 
-export const getOptions = (argv: Argv): Argv =>
+const routeOptions = (argv: Argv): Argv =>
   argv
     .positional('url', {
       type: 'string',
@@ -170,11 +170,40 @@ export const getOptions = (argv: Argv): Argv =>
       describe: 'Least level of the answer, else it is thrown away [that of the key]',
     })
     .option('output', { type: 'string', alias: 'o', describe: 'File to write the body to' })
-    .option('include', { type: 'boolean', alias: 'i', describe: 'Print the headers of the answer too' })
+    .option('include', { type: 'boolean', alias: 'i', describe: 'Print the headers of the answer too' });
+
+export const getOptions = (argv: Argv): Argv =>
+  routeOptions(argv)
     .example('$0 get keymux://alpha.example/ --key alpha.key', 'directly')
     .example(
       '$0 get keymux://alpha.example/ --key alpha.key --via proxy.example --proxy-key work.key',
       'end to end through a proxy',
+    );
+
+export const explainOptions = (argv: Argv): Argv =>
+  routeOptions(argv)
+    .positional('url', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      describe: 'keymux://HOST[:PORT]/PATH; or https://HOST/ and HOST:PORT, as programs reach them by --via',
+    })
+    .option('once', {
+      type: 'string',
+      array: true,
+      describe: 'HOST:PORT that protects itself, as for keymux connect',
+    })
+    .option('connect', {
+      type: 'boolean',
+      describe: 'Connect, negotiate and say what came of it; sends no request',
+    })
+    .example(
+      '$0 explain keymux://alpha.example/ --key alpha.key --via proxy.example --proxy-key work.key',
+      'what get would do with the same options',
+    )
+    .example(
+      '$0 explain https://example.com/ --via proxy.example --proxy-key work.key --once "*:443"',
+      'what a browser behind keymux connect gets',
     );
 
 export const demoOptions = (argv: Argv): Argv =>

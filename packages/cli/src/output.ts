@@ -80,3 +80,8 @@ export function paint(style: Style, text: string, stream: { isTTY?: boolean } = 
   const plain = !stream.isTTY || (process.env.NO_COLOR ?? '') !== '';
   return plain ? text : styleText(style, text);
 }
+
+/** Colours what goes to standard output. */
+export function shade(style: Style, text: string): string {
+  return paint(style, text, process.stdout);
+}

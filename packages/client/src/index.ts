@@ -1,4 +1,4 @@
-export { type Address, AddressError, connectCarrier, DEFAULT_PORT, parseAddress } from './address.ts';
+export { type Address, AddressError, connectCarrier, DEFAULT_PORT, nameOf, parseAddress } from './address.ts';
 export {
   Client,
   type ClientOptions,

@@ -9,8 +9,8 @@ export {
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
 export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
-export { type AskPassphrase, readIdentityFile } from './identity/identity-file.ts';
-export { hostName, type PeerName } from './identity/known-hosts.ts';
+export { type AskPassphrase, readIdentityFile, readPublicIdentity } from './identity/identity-file.ts';
+export { type HostEntry, hostName, type PeerName } from './identity/known-hosts.ts';
 export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
 export type { Restrictions } from './identity/restrictions.ts';
 export type { Signer } from './identity/signer.ts';

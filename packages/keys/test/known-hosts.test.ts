@@ -46,6 +46,17 @@ describe('known_hosts', () => {
     expect(check(`[a.example]:6121 ${OTHER}\n[a.example]:6121 ${KEY}`)).toEqual({ kind: 'match', line: 2 });
   });
 
+  it('shows the lines that it decides by, and no others', () => {
+    const about = (...lines: string[]) =>
+      new KnownHosts(lines.join('\n')).about(HOST).map(({ line, revoked }) => (revoked ? -line : line));
+    expect(about(`b.example ${KEY}`, `![a.example]:6121,* ${KEY}`)).toEqual([]);
+    expect(about(`a.example ${KEY}`, `a.example ${OTHER}`)).toEqual([1, 2]);
+    // A bare name says nothing beside one with its port, unless it revokes.
+    expect(about(`a.example ${KEY}`, `[a.example]:6121 ${OTHER}`)).toEqual([2]);
+    expect(about(`[*]:6121 ${OTHER}`, `@revoked a.example ${KEY}`)).toEqual([1, -2]);
+    expect(about(`@revoked [a.example]:6121 ${KEY}`, `a.example ${OTHER}`)).toEqual([-1, 2]);
+  });
+
   it('has the bare name for port 22 only', () => {
     const ssh = { host: 'a.example', port: 22 };
     expect(check(`a.example ${KEY}`, ssh).kind).toBe('match');

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { needsPassphrase, parseOpenSshPrivateKey } from '../src/identity/openssh-private-key.ts';
 import { fingerprint, formatPublicKey } from '../src/identity/public-key.ts';
 import { SignedData } from '../src/identity/sshsig.ts';
-import { readIdentityFile } from '../src/index.ts';
+import { readIdentityFile, readPublicIdentity } from '../src/index.ts';
 import { generateKey, sshKeygen, temporaryFolder } from './openssh.ts';
 
 const folder = temporaryFolder();
@@ -137,6 +137,14 @@ describe('readIdentityFile', () => {
     });
     expect(given).toHaveLength(5);
     expect(given.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+  });
+
+  it('shows the public key without a passphrase, and only where a private key stands', async () => {
+    for (const { path, fingerprint: expected } of [plain, ctr, gcm])
+      expect(fingerprint(await readPublicIdentity(path))).toBe(expected);
+    await expect(readPublicIdentity(`${plain.path}.pub`)).rejects.toMatchObject({
+      code: 'ERR_KEYMUX_IDENTITY',
+    });
   });
 
   it('says how to give a passphrase where nobody can be asked', async () => {

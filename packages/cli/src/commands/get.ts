@@ -14,7 +14,8 @@ import { type HostPlan, planRoute, ROUTE_OPTIONS, type RoutePlan } from '../rout
 import { type Reached, Route } from '../route/route.ts';
 import type { Target } from '../route/target.ts';
 
-const schema = z.object({
+/** What `get` takes; `explain` takes the same. */
+export const getSchema = z.object({
   ...ROUTE_OPTIONS,
   method: z
     .string()
@@ -26,11 +27,11 @@ const schema = z.object({
   include: flag,
 });
 
-type GetConfig = z.output<typeof schema>;
+type GetConfig = z.output<typeof getSchema>;
 
 /** `keymux get URL...` */
 export async function get(argv: Record<string, unknown>, output: Output): Promise<ExitCode> {
-  const settings = await readSettings(schema, argv);
+  const settings = await readSettings(getSchema, argv);
   const config = settings.values;
   if (config.output !== undefined && config.url.length > 1) {
     throw new ConfigError('--output takes one URL: several would overwrite each other');

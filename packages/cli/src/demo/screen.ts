@@ -1,6 +1,7 @@
 import type { EndLines, FlowResult } from '../commands/demo.ts';
+import { shade } from '../output.ts';
 import type { Heard, HopView, SeenKey } from './hop.ts';
-import { drawTable, type Line, type Row, shade } from './table.ts';
+import { drawTable, type Line, type Row } from './table.ts';
 
 export const INTRODUCTION = `Client, proxy and origin are separate processes. A wiretap on each wire records every byte:
 

@@ -1,4 +1,4 @@
-import { paint, type Style } from '../output.ts';
+import { type Style, shade } from '../output.ts';
 
 const LABEL = 9;
 const GAP = 2;
@@ -70,9 +70,4 @@ function cut(line: Line, width: number): Line[] {
   const { text } = line;
   if (text === '') return [];
   return [{ ...line, text: text.slice(0, width) }, ...cut({ ...line, text: text.slice(width) }, width)];
-}
-
-/** Colours what goes to standard output. */
-export function shade(style: Style, text: string): string {
-  return paint(style, text, process.stdout);
 }

@@ -60,20 +60,10 @@ export interface RoutePlan {
 }
 
 /** Throws ConfigError where options contradict each other. */
-export function planRoute(settings: Settings<RouteOptions>): RoutePlan {
-  checkOptions(settings.values);
-  const { url, connectTo } = settings.values;
-  const targets = url.map((text) => parseTarget(text, connectTo));
+export function planRoute(settings: Settings<RouteOptions>, urls = settings.values.url): RoutePlan {
+  const proxy = planHop(settings);
+  const targets = urls.map((text) => parseTarget(text, settings.values.connectTo));
   const files = keyFiles(settings.chosen('key'), targets);
-  const via = settings.chosen('via');
-  const proxy = isGiven(via)
-    ? planProxy({
-        address: via,
-        key: settings.chosen('proxyKey'),
-        identity: settings.chosen('proxyIdentity'),
-        algorithms: settings.chosen('proxyAlgorithm'),
-      })
-    : undefined;
   const clear = settings.chosen('clear');
   const hosts = targets.map((target): HostPlan => {
     const key = planHostKey(files.get(target.hostname), settings);
@@ -82,6 +72,19 @@ export function planRoute(settings: Settings<RouteOptions>): RoutePlan {
     return { target, key, clear, payloadOutside: hopIsSealed && !clear.value && key.kind !== 'none' };
   });
   return { proxy, hosts, knownHosts: planKnownHosts(settings.chosen('knownHosts')) };
+}
+
+/** The proxy of a route; undefined without one. Throws ConfigError where options contradict each other. */
+function planHop(settings: Settings<RouteOptions>): ProxyPlan | undefined {
+  checkOptions(settings.values);
+  const via = settings.chosen('via');
+  if (!isGiven(via)) return undefined;
+  return planProxy({
+    address: via,
+    key: settings.chosen('proxyKey'),
+    identity: settings.chosen('proxyIdentity'),
+    algorithms: settings.chosen('proxyAlgorithm'),
+  });
 }
 
 /** How a proxy is reached by the options of a command; what contradicts each other is the command's to refuse. */

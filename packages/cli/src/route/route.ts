@@ -5,7 +5,7 @@ import type { HostPlan, ProxyPlan, RoutePlan } from './plan.ts';
 import { formatPlace, peerNameOf } from './target.ts';
 
 /** A session with the proxy, and the key it was sealed with. */
-interface Hop {
+export interface Hop {
   readonly client: Client;
   readonly key: KeyInfo | undefined;
 }
@@ -44,6 +44,14 @@ export class Route {
     return { ...session, key: await this.#hostKey(session.client, host, place) };
   }
 
+  /** The session with the proxy of the plan; opens it if it is not open yet. */
+  async hop(): Promise<Hop | undefined> {
+    const { proxy } = this.#plan;
+    if (proxy !== undefined && !this.#hop?.client.session.takesStreams)
+      this.#hop = await connectToProxy(proxy, this.#keys);
+    return this.#hop;
+  }
+
   async close(): Promise<void> {
     for (const { client } of this.#sessions.values()) await client.close();
     await this.#hop?.client.close();
@@ -52,11 +60,9 @@ export class Route {
   async #open({ target, payloadOutside: selfProtected }: HostPlan, place: string) {
     const { keeper } = this.#keys.hosts;
     const session = { keeper, peerName: peerNameOf(target) };
-    const { proxy } = this.#plan;
-    if (proxy === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
-    if (this.#hop === undefined || !this.#hop.client.session.takesStreams)
-      this.#hop = await connectToProxy(proxy, this.#keys);
-    const { client, key } = this.#hop;
+    const hop = await this.hop();
+    if (hop === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
+    const { client, key } = hop;
     const { host, port } = target.place;
     return { client: await client.through(host, port, { key, selfProtected }, session), proxyKey: key };
   }

@@ -41,9 +41,26 @@ export function parseTarget(text: string, connectTo: string | undefined): Target
 }
 
 function parseConnectTo(text: string): Place {
-  const match = /^(\[[^\]]+\]|[^:]+):([0-9]+)$/.exec(text);
+  const match = PLACE.exec(text);
   if (match === null) throw new ConfigError(`--connect-to is "${text}"; write HOST:PORT`);
   return { host: bare(match[1] ?? ''), port: Number(match[2]) };
+}
+
+/** What an ordinary program wants from a proxy: a TCP connection, in which it may speak TLS. */
+export interface Destination {
+  readonly text: string;
+  readonly place: Place;
+  readonly tls: boolean;
+}
+
+/** Takes `https://HOST[:PORT]/` or `HOST:PORT` apart; undefined if it is neither. */
+export function parseDestination(text: string): Destination | undefined {
+  const match = PLACE.exec(text);
+  if (match !== null)
+    return { text, place: { host: bare(match[1] ?? ''), port: Number(match[2]) }, tls: false };
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'https:') return undefined;
+  return { text, place: { host: bare(url.hostname), port: Number(url.port || 443) }, tls: true };
 }
 
 /** The host as the user typed it, wherever the connection goes. */
@@ -59,3 +76,5 @@ export function formatPlace({ host, port }: Place): string {
 function bare(host: string): string {
   return host.replace(/^\[|\]$/g, '');
 }
+
+const PLACE = /^(\[[^\]]+\]|[^:]+):([0-9]+)$/;

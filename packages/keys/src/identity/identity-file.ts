@@ -1,6 +1,11 @@
 import { KeyError } from '../errors.ts';
 import type { LocalSigner } from './local-signer.ts';
-import { needsPassphrase, PassphraseError, parseOpenSshPrivateKey } from './openssh-private-key.ts';
+import {
+  needsPassphrase,
+  PassphraseError,
+  parseOpenSshPrivateKey,
+  publicHalf,
+} from './openssh-private-key.ts';
 import { type OwnedFileRules, ownedFileError, readOwnedFile } from './owned-file.ts';
 import { SshFormatError } from './ssh-wire.ts';
 
@@ -19,11 +24,23 @@ export type AskPassphrase = (path: string, attempt: number) => Promise<Uint8Arra
  * Throws KeyError ERR_KEYMUX_IDENTITY.
  */
 export async function readIdentityFile(path: string, ask?: AskPassphrase): Promise<LocalSigner> {
+  return withText(path, (text) =>
+    needsPassphrase(text) ? openProtected(path, text, ask) : parseOpenSshPrivateKey(text),
+  );
+}
+
+/**
+ * The identity of such a file, the 32 bytes of its public key, without asking for a passphrase: it stands outside of what the passphrase protects, so it is
+ * for showing, and proves nothing. Throws KeyError ERR_KEYMUX_IDENTITY.
+ */
+export function readPublicIdentity(path: string): Promise<Uint8Array> {
+  return withText(path, publicHalf);
+}
+
+async function withText<T>(path: string, action: (text: string) => T | Promise<T>): Promise<T> {
   const content = await readOwnedFile(path, RULES);
   try {
-    const text = content.toString('latin1');
-    if (!needsPassphrase(text)) return parseOpenSshPrivateKey(text);
-    return await openProtected(path, text, ask);
+    return await action(content.toString('latin1'));
   } catch (error) {
     if (error instanceof SshFormatError) throw ownedFileError(path, RULES, error.message, error);
     throw error;

@@ -31,11 +31,16 @@ export class KnownHostsError extends Error {
 /** Whether a line speaks of a name, keeps it out by a negated pattern, or neither. */
 type Naming = 'named' | 'excluded' | 'none';
 
-interface HostLine {
+/** What one line says of a host. */
+export interface HostEntry {
   readonly line: number;
+  /** The host must not have this identity. */
   readonly revoked: boolean;
-  readonly names: (name: string) => Naming;
   readonly identity: Uint8Array;
+}
+
+interface HostLine extends HostEntry {
+  readonly names: (name: string) => Naming;
 }
 
 /** Hosts and the identities they have proved before: a known_hosts file as in sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. */
@@ -52,10 +57,7 @@ export class KnownHosts {
    * the bare name says nothing, since it is that of the SSH server.
    */
   check(peer: PeerName, identity: Uint8Array): HostVerdict {
-    const full = hostName(peer);
-    const bare = peer.host.toLowerCase();
-    const named = this.#lines.filter(({ names }) => names(full) === 'named');
-    const fallback = this.#lines.filter(({ names }) => names(full) === 'none' && names(bare) === 'named');
+    const { named, fallback } = this.#naming(peer);
     const hasKey = (entry: HostLine): boolean => sameIdentity(entry.identity, identity);
     const revoked = [...named, ...fallback].find((entry) => entry.revoked && hasKey(entry));
     if (revoked !== undefined) return { kind: 'revoked', line: revoked.line };
@@ -63,6 +65,26 @@ export class KnownHosts {
     const right = (pinned.length > 0 ? pinned : fallback).find((entry) => !entry.revoked && hasKey(entry));
     if (right !== undefined) return { kind: 'match', line: right.line };
     return pinned[0] === undefined ? { kind: 'unknown' } : { kind: 'mismatch', line: pinned[0].line };
+  }
+
+  /** The lines that decide which identity a host may have, for showing: those that `check` could answer `match` or `revoked` with. */
+  about(peer: PeerName): readonly HostEntry[] {
+    const { named, fallback } = this.#naming(peer);
+    const pinned = named.some((entry) => !entry.revoked);
+    const deciding = [...named, ...fallback.filter((entry) => entry.revoked || !pinned)];
+    return deciding
+      .sort((a, b) => a.line - b.line)
+      .map(({ line, revoked, identity }) => ({ line, revoked, identity: Uint8Array.from(identity) }));
+  }
+
+  /** The lines with the host's full name, and those of the others that have its bare one. */
+  #naming(peer: PeerName): { named: HostLine[]; fallback: HostLine[] } {
+    const full = hostName(peer);
+    const bare = peer.host.toLowerCase();
+    return {
+      named: this.#lines.filter(({ names }) => names(full) === 'named'),
+      fallback: this.#lines.filter(({ names }) => names(full) === 'none' && names(bare) === 'named'),
+    };
   }
 }
 

@@ -33,6 +33,16 @@ export function needsPassphrase(text: string): boolean {
   }
 }
 
+/** The public key of a private key file, which needs no passphrase. Throws SshFormatError. */
+export function publicHalf(text: string): Uint8Array {
+  const blob = unarmor(text);
+  try {
+    return openEnvelope(blob).identity;
+  } finally {
+    blob.fill(0);
+  }
+}
+
 /**
  * Reads an Ed25519 private key in OpenSSH's format (PROTOCOL.key), as ssh-keygen writes it. Throws SshFormatError, whose message says what is wrong with
  * the file; PassphraseError if it is the passphrase.
