@@ -121,6 +121,52 @@ export function muxCompliance(carrier: string, connect: Connect): void {
       expect(await text(third as MuxStream)).toBe('untouched');
     });
 
+    test('carries headers after the first, and PINGs', async () => {
+      const { client, server } = await start();
+      server.on('stream', (stream) => {
+        stream.respond(REPLY);
+        stream.once('headers', (headers) => {
+          stream.write('body');
+          stream.sendHeaders([...headers, ['x-trailer', 'after it']]);
+          stream.end();
+        });
+      });
+      const stream = client.openStream(HEADERS);
+      stream.sendHeaders([['x-more', 'later']]);
+      const trailers = once(stream, 'headers');
+      expect(await text(stream.iterator({ destroyOnReturn: false }) as never)).toBe('body');
+      expect((await trailers)[0]).toEqual([
+        ['x-more', 'later'],
+        ['x-trailer', 'after it'],
+      ]);
+      expect(() => stream.sendHeaders([['Upper', 'case']])).toThrow('upper-case');
+      stream.end();
+      for (const side of [client, server]) expect(await side.ping()).toBeGreaterThanOrEqual(0);
+    });
+
+    test('carries streams that want no answer, from either side, and says what they belong to', async () => {
+      const { client, server } = await start();
+      const asked = once(server, 'stream');
+      const request = client.openStream(HEADERS, { priority: 0 });
+      const [far] = (await asked) as [MuxStream];
+      expect(far).toMatchObject({ priority: 0, associatedId: 0, unidirectional: false });
+      const pushed = once(client, 'stream');
+      const push = server.openStream(HEADERS, { unidirectional: true, associatedWith: far, priority: 7 });
+      push.end('pushed');
+      const [near] = (await pushed) as [MuxStream];
+      expect(near).toMatchObject({ associatedId: request.id, unidirectional: true, priority: 7 });
+      expect(await text(near)).toBe('pushed');
+      await finished(push);
+      expect([client.streamCount, server.streamCount]).toEqual([1, 1]);
+    });
+
+    test('refuses streams of the server that nobody at the client takes', async () => {
+      const { client, server } = await start();
+      await client.ping();
+      const push = server.openStream(HEADERS, { unidirectional: true });
+      await expect(finished(push)).rejects.toMatchObject({ status: 3, origin: 'remote' });
+    });
+
     test('holds a writer back whose reader does not read, and no other', async () => {
       const { client, server } = await start();
       const accepted = once(server, 'stream');

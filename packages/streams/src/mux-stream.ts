@@ -93,8 +93,10 @@ export class MuxStream extends Duplex {
     opener.switchTo(options.key);
     opener.note();
     if (!options.ours) this.#head = this.#received.now;
-    if (this.unidirectional && this.ours) this.push(null);
-    else if (this.unidirectional) this.endWithHead();
+    if (this.unidirectional && this.ours) {
+      this.push(null);
+      this.resume(); // nothing will come, so nobody will ask for it
+    } else if (this.unidirectional) this.endWithHead();
     // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
     this.on('error', () => undefined);
   }
