@@ -50,6 +50,8 @@ describe('H13: an option of authorized_keys', () => {
     ['restrict and port-forwarding', 'restrict,port-forwarding', undefined],
     ['port-forwarding and restrict', 'port-forwarding,restrict', []],
     ['no-port-forwarding with permitopen=', 'no-port-forwarding,permitopen="a:1"', []],
+    ['no-port-forwarding and restrict', 'no-port-forwarding,restrict,permitopen="a:1"', []],
+    ['restrict and no-port-forwarding', 'restrict,no-port-forwarding,permitopen="a:1"', []],
     ['what does not exist here', 'no-pty,no-agent-forwarding,no-X11-forwarding,no-user-rc,pty', undefined],
   ])('%s says where its key may connect to', (_, options, permitOpen) => {
     const found = admit(`${options} ${KEY} alice@laptop with a blank`.trim());

@@ -62,8 +62,9 @@ class Collector {
   }
 
   #addFlag(name: string): void {
-    if (name === 'restrict') this.#forwarding = 'restricted';
-    else if (name === 'port-forwarding') this.#forwarding = 'all';
+    if (name === 'restrict') {
+      if (this.#forwarding === 'all') this.#forwarding = 'restricted'; // it gives nothing back
+    } else if (name === 'port-forwarding') this.#forwarding = 'all';
     else if (name === 'no-port-forwarding') this.#forwarding = 'none';
     else if (!WITHOUT_EFFECT.has(name))
       throw new OptionError(`has the option ${name}, which is not honoured here`);
