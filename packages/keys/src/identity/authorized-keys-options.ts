@@ -88,12 +88,12 @@ class Collector {
   }
 }
 
-/** Splits at commas outside quotes. A value is in double quotes; inside them `\"` is a quote. */
+/** Splits at commas outside quotes. A value is in double quotes; inside them `\"` is a quote, and never the end of the value. */
 function splitOptions(field: string): readonly Option[] {
   const options: Option[] = [];
   let rest = field;
   for (;;) {
-    const match = /^([a-z0-9-]+)(?:="((?:\\"|[^"])*)")?(,|$)/i.exec(rest);
+    const match = /^([a-z0-9-]+)(?:="((?:\\"|(?!\\")[^"])*)")?(,|$)/i.exec(rest);
     if (match === null) throw new OptionError('has options that break the rules of sshd(8)');
     const [whole, name = '', value, separator] = match;
     options.push({ name, value: value?.replaceAll('\\"', '"') });

@@ -100,7 +100,7 @@ function parseLine(text: string): Omit<AuthorizedLine, 'line'> | undefined {
 
 /** Everything up to the first blank outside quotes. */
 function optionsField(text: string): string {
-  const [field = ''] = /^(?:"(?:\\"|[^"])*"|[^\s"])+(?=[ \t])/.exec(text) ?? [];
+  const [field = ''] = /^(?:"(?:\\"|(?!\\")[^"])*"|[^\s"])+(?=[ \t])/.exec(text) ?? [];
   if (field === '') throw new OptionError('has neither options nor a key where they should be');
   return field;
 }
