@@ -36,13 +36,23 @@ export class AddressPatterns {
 
 function parseEntry(entry: string, negated: boolean): Test {
   const [network = '', length, ...rest] = entry.split('/');
-  if (isIP(network) !== 0 && rest.length === 0) return inNetwork(entry, network, length);
-  if (entry.includes('/') || entry === '') throw new PatternError(`"${entry}" is no address and no network`);
-  if (/^[0-9a-f.:*?]+$/i.test(entry)) return (_, text) => matchesPattern(entry.toLowerCase(), text);
+  if (isIP(network) !== 0 && !network.includes('%') && rest.length === 0) {
+    return inNetwork(entry, network, length);
+  }
+  if (ADDRESS_WITH_WILDCARDS.test(entry)) return (_, text) => matchesPattern(entry.toLowerCase(), text);
+  if (!NAME.test(entry) || ONLY_NUMBERS.test(entry)) {
+    throw new PatternError(`"${entry}" is no address, no network and no name`);
+  }
   // Whether an address belongs to a name that must be kept out cannot be told.
   if (negated) throw new PatternError(`"!${entry}" is a name, and only addresses are compared`);
   return () => false;
 }
+
+/** Of IPv4, or of IPv6 with a colon: `*.de` and `cafe*` are names. */
+const ADDRESS_WITH_WILDCARDS = /^(?=.*[*?])(?:[0-9.*?]+|(?=.*:)[0-9a-f:.*?]+)$/i;
+const NAME = /^[a-z0-9._*?-]+$/i;
+/** What looks like an address and is none. */
+const ONLY_NUMBERS = /^[0-9.]+$/;
 
 function inNetwork(entry: string, network: string, length: string | undefined): Test {
   const { value, bits } = parseAddress(network);
