@@ -32,6 +32,8 @@ describe('known_hosts', () => {
     ['![a.example]:6121,*', 'unknown'],
     ['[*]:6121,![b.example]:6121', 'match'],
     ['![b.example]:6121', 'unknown'],
+    ['*,!a.example', 'unknown'],
+    ['*,!b.example', 'match'],
   ])('line with the names %s: %s', (names, kind) => {
     expect(check(`${names} ${KEY}`).kind).toBe(kind);
   });
@@ -83,6 +85,11 @@ describe('known_hosts', () => {
       expect(check(`@revoked b.example ${KEY}\n[a.example]:6121 ${KEY}`).kind).toBe('match');
     },
   );
+
+  it('H12: @revoked holds unless the host with its port is kept out', () => {
+    expect(check(`@revoked *,!a.example ${KEY}`).kind).toBe('revoked');
+    expect(check(`@revoked *,![a.example]:6121 ${KEY}`).kind).toBe('unknown');
+  });
 
   it('H12: @cert-authority is no match', () => {
     expect(check(`@cert-authority * ${KEY}`).kind).toBe('unknown');

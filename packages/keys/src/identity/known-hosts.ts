@@ -61,7 +61,8 @@ export class KnownHosts {
     const hasKey = (entry: HostLine): boolean => sameIdentity(entry.identity, identity);
     const revoked = [...named, ...fallback].find((entry) => entry.revoked && hasKey(entry));
     if (revoked !== undefined) return { kind: 'revoked', line: revoked.line };
-    const pinned = named.filter((entry) => !entry.revoked);
+    // What is kept out under its bare name is not trusted with its port, though it would still be revoked.
+    const pinned = named.filter(({ revoked, names }) => !revoked && names(bare) !== 'excluded');
     const right = (pinned.length > 0 ? pinned : fallback).find((entry) => !entry.revoked && hasKey(entry));
     if (right !== undefined) return { kind: 'match', line: right.line };
     return pinned[0] === undefined ? { kind: 'unknown' } : { kind: 'mismatch', line: pinned[0].line };
