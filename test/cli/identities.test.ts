@@ -217,6 +217,9 @@ describe('a passphrase', () => {
   });
 });
 
+    const missing = await keymuxInside(args, { SSH_ASKPASS: file('missing') });
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toMatch(/SSH_ASKPASS names \S+missing, which cannot be run \(ENOENT\)/);
 describe('an ssh-agent', () => {
   test('signs for get, and says which key to name if it has several', async () => {
     const { file, generate, to, hosts } = await originFor();

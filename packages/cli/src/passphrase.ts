@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { ConfigError } from './errors.ts';
 import { readHidden } from './terminal.ts';
 
 /**
@@ -14,12 +15,17 @@ export async function askPassphrase(path: string, attempt: number): Promise<Uint
   return usesProgram ? askProgram(SSH_ASKPASS, prompt) : readHidden(prompt);
 }
 
-/** What the program writes, up to the first line end; undefined if it fails, which is how its user says no. */
+/**
+ * What the program writes, up to the first line end; undefined if it fails, which is how its user says no. Rejects with ConfigError if it cannot be
+ * run.
+ */
 async function askProgram(program: string, prompt: string): Promise<Uint8Array | undefined> {
   const child = spawn(program, [prompt], { stdio: ['ignore', 'pipe', 'inherit'] });
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const [code] = (await once(child, 'close')) as [number | null];
+  const [code] = (await once(child, 'close').catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(`SSH_ASKPASS names ${program}, which cannot be run (${error.code})`);
+  })) as [number | null];
   const whole = Buffer.concat(chunks);
   for (const chunk of chunks) chunk.fill(0);
   if (code !== 0) return undefined;
