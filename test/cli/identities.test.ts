@@ -170,8 +170,11 @@ describe('first contact', () => {
     const hosts = ['--known-hosts', file('new/known_hosts')];
     const args = [...to.filter((arg) => arg !== '--json'), ...hosts, '--identity', file('alice')];
     const question = /Type yes: /;
-    const no = await onTerminal(args, [[question, 'y\r']]);
-    expect(no.code).toBe(4);
+    for (const answer of ['y\r', '\u0003', '\u0004']) {
+      const no = await onTerminal(args, [[question, answer]]);
+      expect(no.code).toBe(4);
+      expect(no.output).toContain('add this line');
+    }
     const yes = await onTerminal(args, [[question, 'yes\r']]);
     expect(yes.code).toBe(0);
     expect(yes.output).toMatch(/It says that it is\s+ssh-ed25519 SHA256:/);
@@ -214,12 +217,12 @@ describe('a passphrase', () => {
     expect(refused.code).toBe(2);
     expect(refused.stderr).toMatch(/SSH_ASKPASS/);
     expect((await keymuxInside(args, { SSH_ASKPASS: '' })).code).toBe(2);
-  });
-});
-
     const missing = await keymuxInside(args, { SSH_ASKPASS: file('missing') });
     expect(missing.code).toBe(2);
     expect(missing.stderr).toMatch(/SSH_ASKPASS names \S+missing, which cannot be run \(ENOENT\)/);
+  });
+});
+
 describe('an ssh-agent', () => {
   test('signs for get, and says which key to name if it has several', async () => {
     const { file, generate, to, hosts } = await originFor();

@@ -6,12 +6,16 @@ export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
-/** Asks a question and returns the answer; undefined where nobody can be asked. */
+/** Asks a question and returns the answer; undefined where nobody can be asked, or if the user gives up (Ctrl-C, Ctrl-D). */
 export async function ask(question: string): Promise<string | undefined> {
   if (!isInteractive()) return undefined;
   const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // Older versions of Node leave the question open for ever, newer ones reject it.
+  const givenUp = once(lines, 'close').then(() => undefined);
   try {
-    return (await lines.question(question)).trim();
+    const answer = await Promise.race([lines.question(question).catch(() => undefined), givenUp]);
+    if (answer === undefined) process.stderr.write('\n');
+    return answer?.trim();
   } finally {
     lines.close();
   }
