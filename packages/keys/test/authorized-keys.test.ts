@@ -238,6 +238,8 @@ describe('authorized_keys', () => {
     ['a damaged key', KEY.replace('AAAAC3', 'AAAAC4')],
     ['a key that was cut', KEY.slice(0, -4)],
     ['a type that is not that of the key', KEY.replace('ssh-ed25519', 'ssh-rsa')],
+    // The type inside the key begins with a byte order mark.
+    ['a second way to write a key', `ssh-ed25519 ${withMark(KEY)}`],
     ['no key', 'ssh-ed25519'],
     ['a weak key', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'],
     ['something else', 'hello'],
@@ -259,3 +261,10 @@ describe('authorized_keys', () => {
     );
   });
 });
+
+/** The base64 of a key whose type has a byte order mark in front of it. */
+function withMark(key: string): string {
+  const blob = Buffer.from(key.split(' ')[1] ?? '', 'base64');
+  const type = Buffer.from('\ufeffssh-ed25519');
+  return Buffer.concat([Buffer.of(0, 0, 0, type.length), type, blob.subarray(15)]).toString('base64');
+}

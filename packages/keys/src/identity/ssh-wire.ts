@@ -44,9 +44,9 @@ export class SshReader {
     return this.take(this.u32());
   }
 
-  /** A `string` that is a name or a comment. Bytes that are not UTF-8 become replacement characters. */
+  /** A `string` that is a name or a comment. Bytes that are not UTF-8 become replacement characters; none are passed over. */
   text(): string {
-    return new TextDecoder().decode(this.string());
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.string());
   }
 
   end(): void {
