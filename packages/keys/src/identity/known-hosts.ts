@@ -61,8 +61,7 @@ export class KnownHosts {
     const hasKey = (entry: HostLine): boolean => sameIdentity(entry.identity, identity);
     const revoked = [...named, ...fallback].find((entry) => entry.revoked && hasKey(entry));
     if (revoked !== undefined) return { kind: 'revoked', line: revoked.line };
-    // What is kept out under its bare name is not trusted with its port, though it would still be revoked.
-    const pinned = named.filter(({ revoked, names }) => !revoked && names(bare) !== 'excluded');
+    const pinned = named.filter((entry) => !entry.revoked);
     const right = (pinned.length > 0 ? pinned : fallback).find((entry) => !entry.revoked && hasKey(entry));
     if (right !== undefined) return { kind: 'match', line: right.line };
     return pinned[0] === undefined ? { kind: 'unknown' } : { kind: 'mismatch', line: pinned[0].line };
@@ -78,12 +77,17 @@ export class KnownHosts {
       .map(({ line, revoked, identity }) => ({ line, revoked, identity: Uint8Array.from(identity) }));
   }
 
-  /** The lines with the host's full name, and those of the others that have its bare one. */
+  /**
+   * The lines with the host's full name, and those of the others that have its bare one. What is kept out under its bare name is not trusted with its
+   * port either, though it would still be revoked.
+   */
   #naming(peer: PeerName): { named: HostLine[]; fallback: HostLine[] } {
     const full = hostName(peer);
     const bare = peer.host.toLowerCase();
     return {
-      named: this.#lines.filter(({ names }) => names(full) === 'named'),
+      named: this.#lines.filter(
+        ({ revoked, names }) => names(full) === 'named' && (revoked || names(bare) !== 'excluded'),
+      ),
       fallback: this.#lines.filter(({ names }) => names(full) === 'none' && names(bare) === 'named'),
     };
   }
