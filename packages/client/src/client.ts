@@ -10,11 +10,12 @@ import {
   MuxSession,
   type MuxStream,
   type StreamSecurity,
-  satisfies,
-  weaker,
 } from '@keymux/streams';
 import { connectCarrier, nameOf, parseAddress } from './address.ts';
-import { HostKeyError, LevelError, RefusedError } from './errors.ts';
+import { RefusedError } from './errors.ts';
+import type { HostMemory } from './host-memory.ts';
+import type { HostPolicy } from './host-policy.ts';
+import { RequestGuard } from './request-guard.ts';
 
 export interface ClientOptions {
   /** Who holds the long-term keys; without one everything travels in the clear. */
@@ -25,6 +26,10 @@ export interface ClientOptions {
    * connected to.
    */
   readonly peerName?: PeerName | undefined;
+  /** The least level for each host; by default nothing is required. */
+  readonly policy?: HostPolicy | undefined;
+  /** Hosts that have demanded sealing; without it nothing is remembered. */
+  readonly memory?: HostMemory | undefined;
   /** Refuse to send a request without a key: promised where nobody seals the carrier. */
   readonly sealedOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -55,7 +60,7 @@ export interface RequestOptions {
   readonly key?: KeyInfo | undefined;
   /**
    * The least level that the answer must have: by default that of the key, `none` without one. An answer that is weaker is
-   * not handed out.
+   * not handed out. What the policy or the host itself requires counts besides, for the request too.
    */
   readonly level?: Level;
   readonly signal?: AbortSignal | undefined;
@@ -107,19 +112,22 @@ export class Client {
   }
 
   /**
-   * Sends a request and waits for the head of the answer. Rejects with LevelError or HostKeyError if the answer is not protected as required,
-   * MessageError if it is no answer, or the stream's error.
+   * Sends a request and waits for the head of the answer. Rejects with LevelError or HostKeyError if request or answer are not protected as required, or the
+   * key is another host's; then nothing was sent, or the answer is not used. Also with MessageError if it is no answer, StateFileError or KeyError if what the host
+   * demands cannot be remembered, or the stream's error.
    */
   async request(options: RequestOptions): Promise<Response> {
     const { method = 'GET', host, path, scheme = 'http', headers = [], body, key, signal } = options;
     this.#requireKey(key);
+    const guard = new RequestGuard(options, this.#options);
+    guard.checkRequest();
     const stream = this.session.openStream(encodeRequest({ method, path, host, scheme, headers }), {
       key,
       fin: body === undefined,
       signal,
     });
     if (body !== undefined) void sendBody(stream, body);
-    return this.#answer(stream, options);
+    return this.#answer(stream, guard, signal);
   }
 
   #requireKey(key: KeyInfo | undefined): void {
@@ -130,18 +138,19 @@ export class Client {
     );
   }
 
-  async #answer(stream: MuxStream, options: RequestOptions): Promise<Response> {
-    await replied(stream, options.signal);
+  async #answer(stream: MuxStream, guard: RequestGuard, signal: AbortSignal | undefined): Promise<Response> {
+    await replied(stream, signal);
     try {
       const head = decodeResponse(stream.replyHeaders ?? []);
-      this.#checkAnswer(stream, options);
+      guard.checkAnswer(stream);
       stream.on('switched', () => {
         try {
-          this.#checkAnswer(stream, options);
+          guard.checkAnswer(stream);
         } catch (error) {
           stream.destroy(error as Error);
         }
       });
+      await this.#options.memory?.learn(guard.hostname, head.headers, stream.security.head);
       return {
         ...head,
         body: stream,
@@ -153,17 +162,6 @@ export class Client {
       stream.destroy();
       throw error;
     }
-  }
-
-  /** Throws LevelError or HostKeyError unless what comes is protected as required, by a key that speaks for the host (spec 4.4). */
-  #checkAnswer({ security }: MuxStream, options: RequestOptions): void {
-    const required = options.level ?? options.key?.level ?? 'none';
-    const { level } = security.received;
-    const { key: answerKey } = security.receiving;
-    const reached = options.key === undefined ? level : weaker(level, options.key.level);
-    if (!satisfies(reached, required)) throw new LevelError(options.host, required, reached);
-    const ours = answerKey === undefined || answerKey.keyId === options.key?.keyId;
-    if (!ours && answerKey.authority !== hostname(options.host)) throw new HostKeyError(options.host);
   }
 
   /** Opens a tunnel through the proxy at the other end. Rejects with RefusedError if it is refused, or the stream's error. */
@@ -214,11 +212,6 @@ export class Client {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-/** The name alone, as keys speak for it. */
-function hostname(host: string): string {
-  return host.toLowerCase().replace(/:[0-9]+$/, '');
 }
 
 /** Waits for the reply of a stream; rejects with the stream's error if it ends without one, or the signal's reason. */

@@ -7,5 +7,8 @@ export {
   type Response,
   type TunnelOptions,
 } from './client.ts';
-export { HostKeyError, LevelError, RefusedError } from './errors.ts';
+export { HostKeyError, LevelError, type LevelShortfall, RefusedError } from './errors.ts';
+export { HostMemory, type HostMemoryOptions } from './host-memory.ts';
+export { HostPolicy, type HostPolicyOptions, PolicyError, type Requirement } from './host-policy.ts';
 export { type BackoffOptions, Reconnector } from './reconnect.ts';
+export { StateFileError } from './state-file.ts';

@@ -11,6 +11,7 @@ export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } f
 export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
 export { type AskPassphrase, readIdentityFile, readPublicIdentity } from './identity/identity-file.ts';
 export { type HostEntry, hostName, type PeerName } from './identity/known-hosts.ts';
+export { type OwnedFileRules, readOwnedFile } from './identity/owned-file.ts';
 export { describeIdentity, fingerprint, formatPublicKey, sameIdentity } from './identity/public-key.ts';
 export type { Restrictions } from './identity/restrictions.ts';
 export type { Signer } from './identity/signer.ts';

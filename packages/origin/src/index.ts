@@ -1,3 +1,4 @@
+export type { Demand } from './demand.ts';
 export { demoSite } from './demo-site.ts';
 export { type Handler, type OriginRequest, type OriginResponse, SealingUnavailableError } from './handler.ts';
 export { Origin, type OriginOptions, type RequestReport } from './origin.ts';

@@ -12,10 +12,12 @@ import {
   type MuxSession,
   type MuxStream,
   NegotiationRejectedError,
+  protection,
   type RequestHead,
   SessionServer,
   type SessionServerOptions,
 } from '@keymux/streams';
+import { type Demand, demandHeaders, SEALED_DEMAND } from './demand.ts';
 import { type OriginRequest, type OriginResponse, SealingUnavailableError } from './handler.ts';
 import { type HostOptions, Router } from './router.ts';
 
@@ -83,12 +85,17 @@ export class Origin extends EventEmitter<OriginEvents> {
   async #serve(session: MuxSession, stream: MuxStream, peer: string): Promise<void> {
     let head: RequestHead | undefined;
     let key: KeyInfo | undefined;
+    let demand: Demand | undefined;
     let received: Readable = stream;
     const answer = async (response: OriginResponse, error?: Error): Promise<void> => {
       if (stream.destroyed) return;
       const { status, headers = [], body } = response;
+      const demanded = demandHeaders(demand, protection(key ?? stream.security.head.key));
       const empty = body === undefined || head?.method === 'HEAD';
-      stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', headers), { key, fin: empty });
+      stream.respond(encodeResponse(status, STATUS_CODES[status] ?? '', [...headers, ...demanded]), {
+        key,
+        fin: empty,
+      });
       const report = reportOf(stream, peer, head, status);
       this.emit('request', error === undefined ? report : { ...report, error });
       if (empty) return;
@@ -102,6 +109,7 @@ export class Origin extends EventEmitter<OriginEvents> {
         return await answer(plain(400, 'only tunnels have their payload outside envelopes'));
       const route = this.#router.find(head, stream.security.head);
       if (typeof route === 'number') return await answer(plain(route, STATUS_CODES[route] ?? ''));
+      demand = route.demand ?? (route.sealed ? SEALED_DEMAND : undefined);
       received = bodyOf(stream);
       const request: OriginRequest = {
         ...head,

@@ -1,4 +1,5 @@
 import type { Protection, RequestHead } from '@keymux/streams';
+import type { Demand } from './demand.ts';
 import type { Handler } from './handler.ts';
 
 export interface HostOptions {
@@ -11,6 +12,8 @@ export interface HostOptions {
   readonly promptAlgorithm?: number | readonly number[];
   /** Answer nothing of this host in the clear. */
   readonly sealed?: boolean;
+  /** What clients are to remember (spec 9.8): by default, for 30 days, that a `sealed` host is never to be asked with less; else nothing. */
+  readonly demand?: Demand | undefined;
 }
 
 /** Finds the host that a request is for. There is no default host: a key speaks for its own host and for no other (spec 4.4). */
