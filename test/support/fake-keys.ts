@@ -93,12 +93,6 @@ export class FakeKeys implements KeyPort {
     for (const step of this.#work.splice(0)) step();
   }
 
-  retire(keyId: number): void {
-    const nothing = new Uint8Array(0);
-    const frame = { keyId, algorithm: FAKE_ALGORITHM, fin: true, reject: false, retire: true, data: nothing };
-    this.#events.push({ type: 'send', frame });
-  }
-
   report(event: KeyEvent): void {
     this.#events.push(event);
   }
@@ -123,6 +117,8 @@ export class FakeKeys implements KeyPort {
       for (const name of this.#receivers.keys()) {
         if (name.startsWith(`${keyId}/`)) this.#receivers.delete(name);
       }
+      this.#events.push({ type: 'peer-retired', keyId });
+      if (!this.#senders.has(keyId)) this.#events.push({ type: 'retired', keyId });
       return;
     }
     const work = (): void => this.#handle(keyId, Uint8Array.from(bytes), Uint8Array.from(digestBefore));
@@ -150,8 +146,11 @@ export class FakeKeys implements KeyPort {
 
   sent(keyId: number, bytes: Uint8Array, digestBefore: Uint8Array): void {
     const retire = ((bytes[4] as number) & 4) !== 0;
-    if (retire) this.#senders.delete(keyId);
-    else if (!this.#runs.has(keyId))
+    if (retire) {
+      this.#senders.delete(keyId);
+      const receives = [...this.#receivers.keys()].some((name) => name.startsWith(`${keyId}/`));
+      if (!receives) this.#events.push({ type: 'retired', keyId });
+    } else if (!this.#runs.has(keyId))
       this.#runs.set(keyId, { first: bytes, initiatorDigest: digestBefore, mine: true });
     else {
       this.#busy.delete(keyId);
@@ -201,6 +200,15 @@ export class FakeKeys implements KeyPort {
 
   unbind(keyId: number, streamId: number): void {
     this.bound.get(keyId)?.delete(streamId);
+  }
+
+  canRetire(keyId: number): boolean {
+    return this.#senders.has(keyId) && (this.bound.get(keyId)?.size ?? 0) === 0;
+  }
+
+  retire(keyId: number): NegoFrame {
+    const nothing = new Uint8Array(0);
+    return { keyId, algorithm: FAKE_ALGORITHM, fin: true, reject: false, retire: true, data: nothing };
   }
 
   nextDeadline(): number | undefined {

@@ -101,7 +101,7 @@ const KINDS: readonly Kind[] = [
   { name: 'GOAWAY', code: 7, type: 'goaway', layout: 'X:1 lastGoodId:31 status:32', flags: {}, most: 8 },
   { name: 'HEADERS', code: 8, type: 'headers', layout: 'X:1 streamId:31', tail: 'block', flags: { 1: 'fin' }, most: 65546, tooLong: FRAME_TOO_LARGE, nonzero: ['streamId'] },
   { name: 'WINDOW_UPDATE', code: 9, type: 'window-update', layout: 'X:1 streamId:31 X:1 delta:31', flags: {}, most: 8, nonzero: ['delta'] },
-  { name: 'KEY_NEGO', code: 0x4b, type: 'key-nego', layout: 'keyId:8 algorithm:8 dataLength:16', tail: 'data', flags: { 1: 'fin', 2: 'reject', 4: 'retire' }, most: 8196, nonzero: ['keyId'] },
+  { name: 'KEY_NEGO', code: 0x4b, type: 'key-nego', layout: 'keyId:8 algorithm:8 dataLength:16', tail: 'data', flags: { 1: 'fin', 2: 'reject', 4: 'retire', 8: 'renegotiate' }, most: 8196, nonzero: ['keyId'] },
   { name: 'PADDING', code: 0x50, type: 'padding', layout: '', tail: 'length', flags: {}, most: 66552, where: 'inside' },
   { name: 'SEALED', code: 0x53, type: 'sealed', layout: 'keyId:8 generation:8', tail: 'body', flags: {}, most: 66578, tooLong: KEY_FAILURE, tooShort: KEY_FAILURE, where: 'outside' },
   { name: 'KEY_SWITCH', code: 0x54, type: 'key-switch', layout: 'X:1 streamId:31 previousKeyId:8 previousGeneration:8 zero:16 count:64', tail: 'digest', flags: {}, most: 48, where: 'inside' },
@@ -166,7 +166,8 @@ function decodeBody(kind: Kind, flags: number, body: Buffer, place: Place): Refe
   if (kind.name === 'SYN_STREAM' && place === 'outside') frame.payloadOutside = false;
   if (kind.name === 'KEY_NEGO') {
     if (fields.dataLength !== tail.length) throw new Refusal(PROTOCOL_ERROR);
-    if ((frame.reject && frame.retire) || ((frame.reject || frame.retire) && !frame.fin))
+    const ends = frame.reject || frame.retire;
+    if ((frame.reject && frame.retire) || (ends && (!frame.fin || frame.renegotiate)))
       throw new Refusal(PROTOCOL_ERROR);
     delete frame.dataLength;
   }

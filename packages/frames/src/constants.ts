@@ -51,10 +51,11 @@ export const FLAG_PAYLOAD_OUTSIDE = 0x80;
 /** Flag of SETTINGS: parsed, otherwise ignored (1.2). */
 export const FLAG_CLEAR = 0x01;
 
-/** Flags of KEY_NEGO (1.5): the sender's last message of the run; refusal of a run; end of a key. */
+/** Flags of KEY_NEGO (1.5): the sender's last message of the run; refusal of a run; end of a key; first message of a renegotiation. */
 export const NEGO_FIN = 0x01;
 export const NEGO_REJECT = 0x02;
 export const NEGO_RETIRE = 0x04;
+export const NEGO_RENEGOTIATE = 0x08;
 
 /** SETTINGS identifiers that mean something here (1.4); all others are ignored. */
 export const SETTING = {

@@ -50,6 +50,7 @@ const SPDY: fc.Arbitrary<ReferenceFrame>[] = [
       fin: flag,
       reject: fc.constant(false),
       retire: fc.constant(false),
+      renegotiate: flag,
       data: hexOf(0, 500),
     }),
     frame('key-nego', {
@@ -58,6 +59,7 @@ const SPDY: fc.Arbitrary<ReferenceFrame>[] = [
       fin: fc.constant(true),
       reject: flag,
       retire: fc.constant(false),
+      renegotiate: fc.constant(false),
       data: hexOf(0, 50),
     }),
   ),

@@ -48,6 +48,11 @@ export class EnvelopeCounter {
     return this.#envelopes;
   }
 
+  /** Bytes of plaintext so far, each envelope rounded up to whole blocks of 16. */
+  get bytes(): number {
+    return this.#blocks * BLOCK;
+  }
+
   /**
    * Prepares `nonce` and `additional` for the next envelope, of `length` bytes of plaintext. Returns false if the key may not carry it.
    */

@@ -77,6 +77,8 @@ const FAILURES = {
     "this side's own message came back; it is connected to itself, or somebody reflects messages",
   'not-anonymous':
     'the peer asked for an anonymous key, which is not allowed here for this authority; allow it, or share a key',
+  'other-key':
+    'the peer renegotiated a key as something else than it was: with another label, authority or identity',
   changed: 'the two sides have not seen the same messages; somebody changed one',
   group: 'the peer sent a Diffie-Hellman value outside 1 < y < p - 1',
   signature: 'the peer did not prove the identity that it claims; somebody may be posing as it',

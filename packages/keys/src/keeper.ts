@@ -16,12 +16,30 @@ export interface RunContext {
   /** Nesting depth that the client announced, 0 to 255. */
   readonly depth: number;
   readonly keyId: number;
+  /** 0 for a new key, above that for the renegotiation of one (spec 3.14). */
   readonly generation: number;
   readonly algorithm: number;
   /** The name by which the user asked for the peer, on the client's side. Not in the transcript: it decides whom to trust (trust chapter). */
   readonly peerName?: PeerName;
   /** The address that the peer connects from, on the server's side, if it has one. */
   readonly peerAddress?: string;
+}
+
+/** Milliseconds that a renegotiation may take (spec 3.14): its messages queue behind the traffic of the session, and nothing waits for it. */
+export const RENEGOTIATION_TIMEOUT = 60_000;
+
+/** Whether the run makes a new generation of a key that exists (spec 3.14). */
+export function isRenegotiation({ generation }: RunContext): boolean {
+  return generation > 0;
+}
+
+/**
+ * This side's part in the run that made the key. Who may use a long-term key is decided for this part, whichever side asks for a new
+ * generation (spec 3.14).
+ */
+export function establishedRole({ role, initiator, keyId }: RunContext): Role {
+  const initiatorOwnsKey = (keyId % 2 === 1) === (initiator === 'client');
+  return (role === 'initiator') === initiatorOwnsKey ? 'initiator' : 'responder';
 }
 
 /** What the initiator asks for (spec 3.4). */

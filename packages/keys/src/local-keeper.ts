@@ -6,7 +6,16 @@ import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
 import type { Identities } from './identity/identities.ts';
 import { LocalSigner } from './identity/local-signer.ts';
 import { type PeerClaim, PeerVerified } from './identity/trust.ts';
-import type { Keeper, Offer, Role, RunContext, Step } from './keeper.ts';
+import {
+  establishedRole,
+  isRenegotiation,
+  type Keeper,
+  type Offer,
+  RENEGOTIATION_TIMEOUT,
+  type Role,
+  type RunContext,
+  type Step,
+} from './keeper.ts';
 import type { Keyring } from './keyring.ts';
 import { decodeNego, NEGO_HEAD, type NegoFrame } from './nego-frame.ts';
 import { checkOffer } from './offer.ts';
@@ -109,7 +118,7 @@ export class LocalKeeper implements Keeper {
 
   async accept(context: RunContext, first: Uint8Array): Promise<Step> {
     checkContext(context, 'responder');
-    const { data, fin } = checkedFrame(context, first);
+    const { data, fin } = checkedFrame(context, first, isRenegotiation(context));
     const algorithm = ALGORITHMS.get(context.algorithm);
     if (algorithm === undefined) return this.#reject(REJECT_REASON.UNKNOWN_ALGORITHM);
     if (!this.#allows(context.algorithm)) return this.#reject(REJECT_REASON.NOT_ALLOWED);
@@ -125,7 +134,7 @@ export class LocalKeeper implements Keeper {
     if (run === undefined || this.#working.has(id)) throw givenUp();
     this.#working.add(id);
     try {
-      const { data, fin } = checkedFrame(run.context, frame);
+      const { data, fin } = checkedFrame(run.context, frame, false);
       checkFin(run.algorithm, run.awaited, fin);
       const turn = await run.awaiting.receive({ frame, data });
       if (this.#runs.get(id) !== run) {
@@ -166,11 +175,11 @@ export class LocalKeeper implements Keeper {
       mlKem: this.#mlKem,
       now: this.#clock,
       preSharedKey: (offer) => {
-        const key = this.#keyring.find(offer.label, offer.authority, context.role);
+        const key = this.#keyring.find(offer.label, offer.authority, establishedRole(context));
         return { key: key ?? this.#nobodysKey, known: key !== undefined };
       },
       identity: ({ label, authority }) => {
-        const entry = this.#identities?.find(label, authority, context.role);
+        const entry = this.#identities?.find(label, authority, establishedRole(context));
         return { signer: entry?.signer ?? this.#nobody, known: entry !== undefined };
       },
       verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim),
@@ -185,7 +194,8 @@ export class LocalKeeper implements Keeper {
     this.#starting++;
     const turn = await Promise.resolve(start(environment)).finally(() => this.#starting--);
     const awaited = context.role === 'initiator' ? 1 : 2;
-    const deadline = this.#clock() + this.#runTimeout;
+    const timeout = isRenegotiation(context) ? RENEGOTIATION_TIMEOUT : this.#runTimeout;
+    const deadline = this.#clock() + timeout;
     return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, over, deadline });
   }
 
@@ -195,7 +205,7 @@ export class LocalKeeper implements Keeper {
     claim: PeerClaim,
   ): Promise<PeerVerified> {
     const { role, initiator, peerName, peerAddress } = context;
-    const entry = this.#identities?.find(label, authority, role);
+    const entry = this.#identities?.find(label, authority, establishedRole(context));
     if (entry === undefined) throw keyFailure('unknown-label', `label ${label}`);
     const side = (role === 'initiator') === (initiator === 'client') ? 'client' : 'server';
     const ownIdentity = entry.signer.identity;
@@ -268,16 +278,23 @@ function checkContext(context: RunContext, role: Role): void {
     keyId > 0 &&
     isByte(depth) &&
     isByte(algorithm) &&
-    generation === 0 && // renegotiation is not offered (spec 3.1)
-    odd === (context.initiator === 'client');
+    isByte(generation) &&
+    // A key that exists may be renegotiated by either side, but not one of ALG 1 (spec 3.14).
+    (isRenegotiation(context) ? algorithm !== ALGORITHM.PSK : odd === (context.initiator === 'client'));
   if (!valid) throw usageError('a run with this context cannot exist');
 }
 
-function checkedFrame({ keyId, algorithm }: RunContext, bytes: Uint8Array): NegoFrame {
+/** `renegotiate` is whether the frame has to say that it begins a renegotiation. */
+function checkedFrame(context: RunContext, bytes: Uint8Array, renegotiate: boolean): NegoFrame {
+  const { keyId, algorithm } = context;
   const frame = decodeNego(bytes);
-  if (frame.keyId !== keyId || frame.algorithm !== algorithm || frame.reject || frame.retire) {
-    throw keyFailure('unexpected');
-  }
+  const right =
+    frame.keyId === keyId &&
+    frame.algorithm === algorithm &&
+    frame.renegotiate === renegotiate &&
+    !frame.reject &&
+    !frame.retire;
+  if (!right) throw keyFailure('unexpected');
   return frame;
 }
 

@@ -12,6 +12,8 @@ export interface NegoFrame {
   readonly reject: boolean;
   /** The sender seals nothing more under the key. */
   readonly retire: boolean;
+  /** The first message of a renegotiation of an established key (spec 3.14); by default not. */
+  readonly renegotiate?: boolean;
   readonly data: Uint8Array;
 }
 
@@ -25,7 +27,11 @@ export const NEGO_HEAD = 12;
 export function encodeNego(frame: NegoFrame): Uint8Array {
   const head = new Uint8Array(NEGO_HEAD);
   const view = new DataView(head.buffer);
-  const flags = (frame.fin ? FIN : 0) | (frame.reject ? REJECT : 0) | (frame.retire ? RETIRE : 0);
+  const flags =
+    (frame.fin ? FIN : 0) |
+    (frame.reject ? REJECT : 0) |
+    (frame.retire ? RETIRE : 0) |
+    (frame.renegotiate ? RENEGOTIATE : 0);
   view.setUint32(0, CONTROL_KEY_NEGO);
   view.setUint32(4, (flags << 24) | (frame.data.length + 4));
   view.setUint8(8, frame.keyId);
@@ -51,7 +57,7 @@ export function decodeNego(bytes: Uint8Array): NegoFrame {
     data.length > MAX_DATA ||
     keyId === 0 ||
     closing === (REJECT | RETIRE) ||
-    (closing !== 0 && (flags & FIN) === 0)
+    (closing !== 0 && (flags & (FIN | RENEGOTIATE)) !== FIN)
   ) {
     throw keyFailure('malformed', 'its KEY_NEGO frame breaks a rule of section 1.5');
   }
@@ -61,6 +67,7 @@ export function decodeNego(bytes: Uint8Array): NegoFrame {
     fin: (flags & FIN) !== 0,
     reject: (flags & REJECT) !== 0,
     retire: (flags & RETIRE) !== 0,
+    renegotiate: (flags & RENEGOTIATE) !== 0,
     data,
   };
 }
@@ -70,5 +77,6 @@ const CONTROL_KEY_NEGO = 0x8003004b;
 const FIN = 1;
 const REJECT = 2;
 const RETIRE = 4;
+const RENEGOTIATE = 8;
 /** Spec 1.7. */
 const MAX_DATA = 8192;

@@ -1,8 +1,17 @@
 import { KeyError, keyFailure, usageError } from './errors.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
-import type { Keeper, Offer, RunContext, RunSecret, Step } from './keeper.ts';
+import {
+  isRenegotiation,
+  type Keeper,
+  type Offer,
+  RENEGOTIATION_TIMEOUT,
+  type RunContext,
+  type RunSecret,
+  type Step,
+} from './keeper.ts';
 import { KeyIds } from './key-ids.ts';
+import type { MessageLog } from './message-log.ts';
 import type { NegoFrame } from './nego-frame.ts';
 import { checkOffer } from './offer.ts';
 import { decodeReject, encodeReject, REJECT_REASON } from './reject.ts';
@@ -30,10 +39,24 @@ export interface NegotiatorOptions {
   /** Milliseconds. */
   readonly runTimeout: number;
   readonly events: EventQueue;
+  /** Whether the secret may be that of the run's key. Throws KeyError (session) if not. */
+  readonly check: (run: Run, secret: RunSecret) => void;
   /** A run has made a secret. */
   readonly install: (run: Run, secret: RunSecret) => void;
-  /** A run was rejected: what it may have made is void. */
+  /** The run of a new key was rejected: what it may have made is void. */
   readonly revoke: (keyId: number) => void;
+}
+
+/** What a renegotiation has to know of its key. */
+export interface Renegotiable {
+  readonly keyId: number;
+  readonly algorithm: number;
+  readonly label: string;
+  readonly authority: string;
+  readonly peerName: PeerName | undefined;
+  /** The newest generation. */
+  readonly generation: number;
+  readonly messages: MessageLog;
 }
 
 /**
@@ -45,6 +68,8 @@ export class Negotiator {
   readonly #ids: KeyIds;
   /** Runs that are not over. */
   readonly #runs = new Map<number, Run>();
+  /** Whose messages the session has been asked to send, in order; undefined for those of no run. */
+  readonly #unsent: (Run | undefined)[] = [];
   #depth: number;
   #now = 0;
   #over = false;
@@ -86,10 +111,15 @@ export class Negotiator {
         'ERR_KEYMUX_IDS_EXHAUSTED',
       );
     }
-    const run = this.#addRun(keyId, algorithm, 'initiator', peerName);
-    if (now !== undefined) run.deadline = now + this.#options.runTimeout;
-    this.#ask(run, () => this.#options.keeper.start(run.context, asked));
+    const run = this.#addRun({ role: 'initiator', keyId, generation: 0, algorithm }, peerName);
+    this.#begin(run, asked, now);
     return keyId;
+  }
+
+  /** Begins the run of a key's next generation (spec 3.14). */
+  renegotiate(key: Renegotiable, now: number | undefined): void {
+    const { algorithm, label, authority } = key;
+    this.#begin(this.#addRenegotiation(key, 'initiator'), { offer: 2 ** algorithm, label, authority }, now);
   }
 
   run(keyId: number): Run | undefined {
@@ -103,20 +133,26 @@ export class Negotiator {
   /** The first frame of an ID: the peer begins a run. Throws KeyError (session). */
   accept(frame: NegoFrame, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void {
     const { keyId, algorithm } = frame;
-    const { keeper, maxPeerRuns, runTimeout } = this.#options;
     if (frame.reject || frame.retire || !this.#ids.takePeers(keyId)) {
       throw keyFailure('key-id', `key ID ${keyId}`);
     }
-    let peerRuns = 0;
-    for (const { context } of this.#runs.values()) if (context.role === 'responder') peerRuns++;
-    if (peerRuns >= maxPeerRuns) {
-      this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
-      return;
+    if (this.#crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
+    else {
+      const run = this.#addRun({ role: 'responder', keyId, generation: 0, algorithm });
+      this.#respond(run, bytes, digestBefore, now);
     }
-    const run = this.#addRun(keyId, algorithm, 'responder');
-    run.deadline = now + runTimeout;
-    run.heard(bytes, digestBefore);
-    this.#ask(run, () => keeper.accept(run.context, bytes));
+  }
+
+  /** The first message of a renegotiation that the peer begins. */
+  acceptRenegotiation(
+    key: Renegotiable,
+    frame: NegoFrame,
+    bytes: Uint8Array,
+    digestBefore: Uint8Array,
+    now: number,
+  ): void {
+    if (this.#crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
+    else this.#respond(this.#addRenegotiation(key, 'responder'), bytes, digestBefore, now);
   }
 
   /** The next message of a run. Throws KeyError (session). */
@@ -135,17 +171,29 @@ export class Negotiator {
 
   /** Asks the session to turn a first frame down. */
   reject({ keyId, algorithm }: NegoFrame, reason: number): void {
-    const frame = { keyId, algorithm, fin: true, reject: true, retire: false, data: encodeReject(reason) };
-    this.#options.events.push({ type: 'send', frame });
+    this.#send(undefined, {
+      keyId,
+      algorithm,
+      fin: true,
+      reject: true,
+      retire: false,
+      data: encodeReject(reason),
+    });
   }
 
-  /** The run's message is on the wire: what the step made takes effect. */
-  sent(run: Run, bytes: Uint8Array, digestBefore: Uint8Array): void {
-    const { step } = run;
-    if (step === undefined) return;
-    run.step = undefined;
+  /** Gives up a run of this side: the peer's takes its place, or the key is gone. */
+  giveUp(run: Run): void {
+    this.#endRun(run);
+  }
+
+  /** The next message that the session was asked to send is on the wire: what its step made takes effect. */
+  sent(bytes: Uint8Array, digestBefore: Uint8Array): void {
+    const run = this.#unsent.shift();
+    if (run === undefined) return;
     run.sent(bytes, digestBefore);
-    this.#finish(run, step);
+    const { step } = run;
+    run.step = undefined;
+    if (step !== undefined) this.#finish(run, step);
   }
 
   nextDeadline(): number | undefined {
@@ -160,7 +208,7 @@ export class Negotiator {
   handleDeadline(now: number): void {
     this.#now = now;
     for (const run of this.#runs.values()) {
-      run.deadline ??= now + this.#options.runTimeout;
+      run.deadline ??= now + this.#timeout(run);
       if (now >= run.deadline) {
         this.fail(run.context.keyId, keyFailure('timeout'));
         return;
@@ -181,29 +229,58 @@ export class Negotiator {
   }
 
   #addRun(
-    keyId: number,
-    algorithm: number,
-    role: RunContext['role'],
+    context: Pick<RunContext, 'role' | 'keyId' | 'generation' | 'algorithm'>,
     peerName = this.#options.peerName,
+    messages?: MessageLog,
   ): Run {
     const { side, peerAddress } = this.#options;
-    const initiator = this.#ids.isOwn(keyId) ? side : side === 'client' ? 'server' : 'client';
-    const run = new Run({
-      ...{ role, initiator, depth: this.#depth, keyId, generation: 0, algorithm },
-      ...(peerName === undefined ? {} : { peerName }),
-      ...(peerAddress === undefined ? {} : { peerAddress }),
-    });
-    this.#runs.set(keyId, run);
+    const initiator = (context.role === 'initiator') === (side === 'client') ? 'client' : 'server';
+    const run = new Run(
+      {
+        ...{ ...context, initiator, depth: this.#depth },
+        ...(peerName === undefined ? {} : { peerName }),
+        ...(peerAddress === undefined ? {} : { peerAddress }),
+      },
+      messages,
+    );
+    this.#runs.set(context.keyId, run);
     return run;
+  }
+
+  #addRenegotiation(key: Renegotiable, role: RunContext['role']): Run {
+    const { keyId, algorithm, generation, peerName, messages } = key;
+    return this.#addRun({ role, keyId, generation: generation + 1, algorithm }, peerName, messages);
+  }
+
+  #begin(run: Run, offer: Offer, now: number | undefined): void {
+    if (now !== undefined) run.deadline = now + this.#timeout(run);
+    this.#ask(run, () => this.#options.keeper.start(run.context, offer));
+  }
+
+  #respond(run: Run, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void {
+    run.deadline = now + this.#timeout(run);
+    run.heard(bytes, digestBefore);
+    this.#ask(run, () => this.#options.keeper.accept(run.context, bytes));
+  }
+
+  #timeout(run: Run): number {
+    return isRenegotiation(run.context) ? RENEGOTIATION_TIMEOUT : this.#options.runTimeout;
+  }
+
+  /** Whether the peer has as many runs in progress as it may have. */
+  get #crowded(): boolean {
+    let peerRuns = 0;
+    for (const { context } of this.#runs.values()) if (context.role === 'responder') peerRuns++;
+    return peerRuns >= this.#options.maxPeerRuns;
   }
 
   /** A REJECT, which only a responder may send, and only instead of its first message (spec 3.3). */
   #rejected(run: Run, frame: NegoFrame): void {
-    const { keyId, role } = run.context;
-    if (role !== 'initiator' || run.heardCount > 0) throw keyFailure('unexpected');
+    const { keyId } = run.context;
+    if (!run.asking) throw keyFailure('unexpected');
     const { reason, algorithms } = decodeReject(frame.data);
     this.#endRun(run);
-    this.#options.revoke(keyId);
+    if (!isRenegotiation(run.context)) this.#options.revoke(keyId);
     this.#options.events.push({ type: 'rejected', keyId, reason, algorithms });
   }
 
@@ -223,12 +300,20 @@ export class Negotiator {
       return;
     }
     run.handle = step.run;
+    try {
+      for (const secret of step.secrets) this.#options.check(run, secret);
+    } catch (error) {
+      for (const { secret } of step.secrets) secret.wipe();
+      this.fail(run.context.keyId, asKeyError(error));
+      return;
+    }
     if (step.send === undefined) {
       this.#finish(run, step);
       this.#options.events.notify(); // the key ID is not busy any more, even if there is nothing to tell
       return;
     }
     const { data, fin, reject = false } = step.send;
+    const renegotiate = isRenegotiation(run.context) && run.asking;
     if (reject) {
       this.#endRun(run);
     } else {
@@ -236,7 +321,11 @@ export class Negotiator {
       run.step = step;
     }
     const { keyId, algorithm } = run.context;
-    const frame = { keyId, algorithm, fin, reject, retire: false, data };
+    this.#send(reject ? undefined : run, { keyId, algorithm, fin, reject, retire: false, renegotiate, data });
+  }
+
+  #send(run: Run | undefined, frame: NegoFrame): void {
+    this.#unsent.push(run);
     this.#options.events.push({ type: 'send', frame });
   }
 

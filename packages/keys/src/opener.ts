@@ -49,6 +49,11 @@ export class Opener implements ReceiveKey {
     return this.#counter.count;
   }
 
+  /** Bytes of plaintext opened so far, each envelope rounded up to whole blocks. */
+  get bytes(): number {
+    return this.#counter.bytes;
+  }
+
   open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
     const key = this.#key;
     this.#key = undefined; // no second attempt (rule R4): a key that has failed once stays unusable

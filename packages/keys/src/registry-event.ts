@@ -20,5 +20,9 @@ export type RegistryEvent =
    * does not have or do; nothing was sent and the session can go on.
    */
   | { readonly type: 'failed'; readonly keyId: number; readonly error: KeyError }
+  /** Our direction has moved to a generation that a renegotiation made: seal an envelope under it (spec 3.14). */
+  | { readonly type: 'moved'; readonly keyId: number }
+  /** The peer seals nothing more under the key. */
+  | { readonly type: 'peer-retired'; readonly keyId: number }
   /** Both sides have retired the key; it is wiped. */
   | { readonly type: 'retired'; readonly keyId: number };

@@ -1,9 +1,9 @@
 import type { SealLimits } from './envelope.ts';
 import { keyFailure, usageError } from './errors.ts';
-import { EstablishedKey, type Side } from './established-key.ts';
+import { type Carried, EstablishedKey, renegotiable, type Side } from './established-key.ts';
 import { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
-import type { Keeper } from './keeper.ts';
+import { isRenegotiation, type Keeper } from './keeper.ts';
 import type { KeyInfo } from './key-info.ts';
 import type { NegoFrame } from './nego-frame.ts';
 import { asKeyError, type NegotiateOptions, Negotiator } from './negotiator.ts';
@@ -57,7 +57,10 @@ export class KeyRegistry {
       maxPeerRuns: options.maxPeerRuns ?? 4,
       runTimeout: options.runTimeout ?? 10_000,
       events: this.#events,
-      install: (run, secret) => this.#keyOf(run).install(secret),
+      check: (run, secret) => {
+        if (isRenegotiation(run.context)) this.#keyOf(run).check(secret);
+      },
+      install: (run, secret) => this.#keyOf(run).install(run, secret),
       revoke: (keyId) => this.#revoke(keyId),
     });
   }
@@ -87,17 +90,51 @@ export class KeyRegistry {
   }
 
   /**
+   * Begins the run of a key's next generation (spec 3.14), unless one is in progress, whichever side began it. Returns whether it has
+   * begun one. `now` as for `negotiate`. Throws KeyError (usage): ERR_KEYMUX_KEY_EXHAUSTED after generation 255, ERR_KEYMUX_KEY_USAGE
+   * if the key is not established for sending, retired, or of ALG 1.
+   */
+  renegotiate(keyId: number, now?: number): boolean {
+    const key = this.#keys.get(keyId);
+    if (key?.sender === undefined || key.receiveRetired || this.#negotiator.over) {
+      throw usageError(`key ${keyId} is not established for sending, or it is retired`);
+    }
+    if (!renegotiable(key)) {
+      throw usageError(`key ${keyId} is of ALG 1, which has no renegotiation; negotiate another key`);
+    }
+    if (key.generation === LAST_GENERATION) {
+      const message = `key ${keyId} has used all its generations; negotiate another key`;
+      throw usageError(message, 'ERR_KEYMUX_KEY_EXHAUSTED');
+    }
+    if (!key.settled || this.#negotiator.run(keyId) !== undefined) return false;
+    this.#negotiator.renegotiate(key, now);
+    return true;
+  }
+
+  /** How much the newest generation of a key has carried. */
+  carried(keyId: number): Carried | undefined {
+    return this.#keys.get(keyId)?.carried;
+  }
+
+  /** Whether this side began the run that made the key, or may have. */
+  isOwn(keyId: number): boolean {
+    return this.#negotiator.isOwn(keyId);
+  }
+
+  /**
    * A KEY_NEGO frame of the peer. `bytes` is the whole frame, `digestBefore` the peer's session digest just before it (spec 3.6), `now`
    * milliseconds of any clock, the same for all calls. Must not be called while the key ID is `busy`.
    */
   receive(frame: NegoFrame, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void {
     if (this.#negotiator.over) return;
+    if (this.busy(frame.keyId)) throw usageError(`key ${frame.keyId} is busy: its frames must wait`);
     const run = this.#negotiator.run(frame.keyId);
-    if (run?.busy) throw usageError(`key ${frame.keyId} is busy: its frames must wait`);
     const key = this.#keys.get(frame.keyId);
     try {
-      if (run !== undefined) this.#negotiator.continue(run, frame, bytes, digestBefore);
-      else if (key !== undefined) this.#onEstablished(key, frame, bytes);
+      if (key !== undefined && frame.retire) this.#onRetire(key, run, frame);
+      else if (frame.renegotiate) this.#onRenegotiation(key, run, frame, bytes, digestBefore, now);
+      else if (run !== undefined) this.#negotiator.continue(run, frame, bytes, digestBefore);
+      else if (key !== undefined) throw keyFailure('unexpected');
       else this.#negotiator.accept(frame, bytes, digestBefore, now);
     } catch (error) {
       this.#negotiator.fail(frame.keyId, asKeyError(error));
@@ -106,14 +143,14 @@ export class KeyRegistry {
 
   /** A frame that a `send` event asked for is on the wire; `digestBefore` is this side's session digest just before it. */
   sent(keyId: number, bytes: Uint8Array, digestBefore: Uint8Array): void {
-    const run = this.#negotiator.run(keyId);
-    const key = this.#keys.get(keyId);
-    if (run !== undefined) {
-      this.#negotiator.sent(run, bytes, digestBefore);
-    } else if (key !== undefined && ((bytes[FLAGS] ?? 0) & RETIRE) !== 0) {
-      key.retireSending();
-      this.#dropRetired(key);
+    if (((bytes[FLAGS] ?? 0) & RETIRE) === 0) {
+      this.#negotiator.sent(bytes, digestBefore);
+      return;
     }
+    const key = this.#keys.get(keyId);
+    if (key === undefined) return;
+    key.retireSending();
+    this.#dropRetired(key);
   }
 
   /** The next thing to do or to know. */
@@ -121,9 +158,15 @@ export class KeyRegistry {
     return this.#events.shift();
   }
 
-  /** Whether a step of this key's run is under way: no envelope and no KEY_NEGO of this ID may be interpreted now (spec 3.2). */
-  busy(keyId: number): boolean {
-    return this.#negotiator.run(keyId)?.busy ?? false;
+  /**
+   * Whether an envelope of this key ID and generation, or without one a KEY_NEGO frame, must wait because a step of the key's run is under
+   * way (spec 3.2). While a key is renegotiated, only what comes under the new generation does (spec 3.14).
+   */
+  busy(keyId: number, generation?: number): boolean {
+    const run = this.#negotiator.run(keyId);
+    if (run === undefined || !run.busy || !isRenegotiation(run.context)) return run?.busy ?? false;
+    if (run.phase !== 'keeper' || run.unheardOf) return false;
+    return generation === undefined || generation === run.context.generation;
   }
 
   /** When `handleDeadline` wants to be called, on the clock of `now`. May lie in the past. */
@@ -181,16 +224,24 @@ export class KeyRegistry {
     this.#keys.get(keyId)?.streams.delete(streamId);
   }
 
-  /** Retires the key for sending. Throws KeyError (usage) while a stream is bound to it, or if it cannot seal. */
-  retire(keyId: number): void {
+  /** Whether `retire` would be right now: the key can seal, no stream is bound to it, and it is not being renegotiated. */
+  canRetire(keyId: number): boolean {
     const key = this.#keys.get(keyId);
-    if (key?.sender === undefined || this.#negotiator.over || this.#negotiator.run(keyId) !== undefined) {
-      throw usageError(`key ${keyId} is not established for sending`);
+    const idle = !this.#negotiator.over && this.#negotiator.run(keyId) === undefined;
+    return key?.sender !== undefined && key.settled && key.streams.size === 0 && idle;
+  }
+
+  /**
+   * The RETIRE frame that retires the key for sending; it takes effect when it was `sent`, which must be next. Throws KeyError (usage) unless
+   * `canRetire`.
+   */
+  retire(keyId: number): NegoFrame {
+    const key = this.#keys.get(keyId);
+    if (key === undefined || !this.canRetire(keyId)) {
+      throw usageError(`key ${keyId} cannot seal, is being renegotiated, or streams still need it`);
     }
-    if (key.streams.size > 0) throw usageError(`${key.streams.size} streams still need key ${keyId}`);
     const data = new Uint8Array(0);
-    const frame = { keyId, algorithm: key.algorithm, fin: true, reject: false, retire: true, data };
-    this.#events.push({ type: 'send', frame });
+    return { keyId, algorithm: key.algorithm, fin: true, reject: false, retire: true, data };
   }
 
   /** Abandons all runs and wipes all keys. */
@@ -201,20 +252,51 @@ export class KeyRegistry {
     this.#keys.clear();
   }
 
-  /** A frame for a key whose run is over: RETIRE, or the peer wants to renegotiate its key. */
-  #onEstablished(key: EstablishedKey, frame: NegoFrame, bytes: Uint8Array): void {
+  #onRetire(key: EstablishedKey, run: Run | undefined, frame: NegoFrame): void {
     const { keyId } = key;
-    if (frame.retire) {
-      const right = frame.algorithm === key.algorithm && frame.data.length === 0;
-      if (!right || !key.retireReceiving()) throw keyFailure('unexpected', `RETIRE of key ${keyId}`);
-      this.#dropRetired(key);
-      return;
+    // It may cross the first message of a renegotiation, which the peer then ignores (spec 3.14).
+    const crosses = run === undefined || (isRenegotiation(run.context) && run.asking);
+    const right = frame.algorithm === key.algorithm && frame.data.length === 0;
+    if (!crosses || !right || !key.retireReceiving())
+      throw keyFailure('unexpected', `RETIRE of key ${keyId}`);
+    if (run !== undefined) {
+      this.#negotiator.giveUp(run);
+      const error = usageError(`the peer has retired key ${keyId} before it could be renegotiated`);
+      this.#events.push({ type: 'failed', keyId, error });
     }
-    // A message that comes again is an attack, not a wish for a new generation.
-    if (frame.reject || this.#negotiator.isOwn(keyId) || key.run.contains(bytes)) {
+    this.#events.push({ type: 'peer-retired', keyId });
+    this.#dropRetired(key);
+  }
+
+  /** The peer asks for a new generation; perhaps both sides do, or this one has just retired the key (spec 3.14). */
+  #onRenegotiation(
+    key: EstablishedKey | undefined,
+    run: Run | undefined,
+    frame: NegoFrame,
+    bytes: Uint8Array,
+    digestBefore: Uint8Array,
+    now: number,
+  ): void {
+    const negotiator = this.#negotiator;
+    if (key === undefined) throw keyFailure('key-id', `renegotiation of key ID ${frame.keyId}`);
+    if (key.algorithm !== frame.algorithm || key.receiveRetired || key.messages.has(bytes)) {
       throw keyFailure('unexpected');
     }
-    this.#negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);
+    const asking = run !== undefined && isRenegotiation(run.context) && run.asking;
+    if (run !== undefined && !asking) throw keyFailure('unexpected');
+    const wins = run !== undefined && !run.unheardOf && negotiator.isOwn(key.keyId);
+    if (wins || key.sendRetired) {
+      const ignored = wins ? run : key;
+      if (ignored.ignored) throw keyFailure('unexpected');
+      ignored.ignored = true;
+      key.messages.add(bytes);
+      return;
+    }
+    if (run !== undefined) negotiator.giveUp(run);
+    if (!key.settled) throw keyFailure('unexpected');
+    if (!renegotiable(key) || key.generation === LAST_GENERATION) {
+      negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);
+    } else negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now);
   }
 
   #keyOf(run: Run): EstablishedKey {
@@ -223,7 +305,10 @@ export class KeyRegistry {
     const key = new EstablishedKey(
       this.#side,
       run,
-      (installed) => this.#events.push({ type: 'established', ...installed }),
+      (installed) => {
+        this.#events.push({ type: 'established', ...installed });
+        if (key.renegotiated && installed.send) this.#events.push({ type: 'moved', keyId: key.keyId });
+      },
       this.#sealLimits,
     );
     this.#keys.set(key.keyId, key);
@@ -239,7 +324,7 @@ export class KeyRegistry {
   #dropRetired(key: EstablishedKey): void {
     if (!key.retired) return;
     this.#keys.delete(key.keyId);
-    key.exporter?.wipe();
+    key.wipeSecrets();
     this.#events.push({ type: 'retired', keyId: key.keyId });
   }
 }
@@ -252,3 +337,5 @@ const LEVELS = { none: 0, passive: 1, authenticated: 2 } as const;
 /** Where the flags of a control frame are, and the one that says RETIRE (spec 1.1, 1.5). */
 const FLAGS = 4;
 const RETIRE = 4;
+/** Generations are 8 bits. */
+const LAST_GENERATION = 255;

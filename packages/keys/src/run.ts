@@ -1,5 +1,5 @@
-import { equalBytes, sha256 } from './crypto.ts';
 import type { RunContext, Step } from './keeper.ts';
+import { MessageLog } from './message-log.ts';
 import type { SessionDigests } from './schedule.ts';
 
 /**
@@ -29,14 +29,17 @@ export class Run {
   step: Step | undefined;
   /** When the run must be over; undefined until the time is told. */
   deadline: number | undefined;
+  /** A first message of the peer was ignored, because this side asked as well (spec 3.14). */
+  ignored = false;
   #initiatorDigest: Uint8Array | undefined;
   #responderDigest: Uint8Array | undefined;
   #heard = 0;
-  /** Hashes of the messages of both sides. */
-  readonly #messages: Uint8Array[] = [];
+  /** Messages of this run and, if it renegotiates a key, of those before. */
+  readonly messages: MessageLog;
 
-  constructor(context: RunContext) {
+  constructor(context: RunContext, messages = new MessageLog()) {
     this.context = context;
+    this.messages = messages;
   }
 
   /** Whether the peer must not be listened to on this key ID now (spec 3.2). */
@@ -44,26 +47,25 @@ export class Run {
     return this.phase === 'keeper' || this.phase === 'unsent';
   }
 
-  /** Messages received. */
-  get heardCount(): number {
-    return this.#heard;
+  /** Whether this side has asked, and has not heard an answer. */
+  get asking(): boolean {
+    return this.context.role === 'initiator' && this.#heard === 0;
+  }
+
+  /** Whether the peer cannot have heard of the run. */
+  get unheardOf(): boolean {
+    return this.asking && this.phase === 'keeper';
   }
 
   heard(frame: Uint8Array, digestBefore: Uint8Array): void {
     this.#heard++;
-    this.#messages.push(sha256(frame));
+    this.messages.add(frame);
     this.#note(this.context.role === 'initiator' ? 'responder' : 'initiator', digestBefore);
   }
 
   sent(frame: Uint8Array, digestBefore: Uint8Array): void {
-    this.#messages.push(sha256(frame));
+    this.messages.add(frame);
     this.#note(this.context.role, digestBefore);
-  }
-
-  /** Whether exactly this frame was a message of the run, of either side. */
-  contains(frame: Uint8Array): boolean {
-    const hash = sha256(frame);
-    return this.#messages.some((earlier) => equalBytes(earlier, hash));
   }
 
   /** D_I and D_R (spec 3.5); D_R is zero for early data. */

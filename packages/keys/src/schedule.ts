@@ -1,5 +1,5 @@
 import { ascii, concat } from './bytes.ts';
-import { type AeadKey, aeadKey, hkdfExpand } from './crypto.ts';
+import { type AeadKey, aeadKey, hkdfExpand, hkdfExtract } from './crypto.ts';
 import { Secret } from './secret.ts';
 
 /** Digests of what each side sent before its own first message of the run (spec 3.5, 3.6). */
@@ -44,7 +44,19 @@ export function exporterSecret(secret: Secret, digests: SessionDigests): Secret 
   return secret.use((bytes) => Secret.take(hkdfExpand(bytes, info, KEY_LENGTH)));
 }
 
+/** What the next generation is chained to (spec 3.14), 32 bytes. */
+export function renegotiationSecret(secret: Secret, digests: SessionDigests): Secret {
+  const info = concat(RENEGOTIATION, Uint8Array.of(0), digests.initiator, digests.responder);
+  return secret.use((bytes) => Secret.take(hkdfExpand(bytes, info, KEY_LENGTH)));
+}
+
+/** S of a generation that a renegotiation made: nobody has it who did not have the generation before (spec 3.14). */
+export function chainedSecret(previous: Secret, run: Secret): Secret {
+  return previous.use((salt) => run.use((input) => Secret.take(hkdfExtract(salt, input))));
+}
+
 const SEAL = ascii('keymux/1 seal');
 const EXPORTER = ascii('keymux/1 exporter');
+const RENEGOTIATION = ascii('keymux/1 renegotiation');
 const KEY_LENGTH = 32;
 const IV_LENGTH = 12;

@@ -54,6 +54,11 @@ export class Sealer implements SendKey {
     return this.#counter.count;
   }
 
+  /** Bytes of plaintext sealed so far, each envelope rounded up to whole blocks. */
+  get bytes(): number {
+    return this.#counter.bytes;
+  }
+
   seal(head: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[] {
     if (this.#key === undefined) throw usageError(`key ${this.keyId} seals nothing more in this generation`);
     let length = 0;

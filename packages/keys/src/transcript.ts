@@ -1,6 +1,6 @@
 import { ascii } from './bytes.ts';
 import { equalBytes, HASH_LENGTH, hmacSha256, sha256 } from './crypto.ts';
-import type { RunContext } from './keeper.ts';
+import { isRenegotiation, type RunContext } from './keeper.ts';
 import { encodeNego } from './nego-frame.ts';
 
 /** T_0 of spec 3.5: all that both sides must agree on before the first message. */
@@ -17,6 +17,13 @@ export function extendTranscript(transcript: Uint8Array, frame: Uint8Array): Uin
 /** T'_n, the transcript that a message's own tag is made over: up to and with F_n, but for its last 32 bytes. */
 export function tagTranscript(transcript: Uint8Array, frame: Uint8Array): Uint8Array {
   return sha256(transcript, frame.subarray(0, frame.length - HASH_LENGTH));
+}
+
+/** The first message of a run as a whole frame. That of a renegotiation says so (spec 3.14). */
+export function firstMessage(context: RunContext, fin: boolean, data: Uint8Array): Uint8Array {
+  const { keyId, algorithm } = context;
+  const renegotiate = isRenegotiation(context);
+  return encodeNego({ keyId, algorithm, fin, reject: false, retire: false, renegotiate, data });
 }
 
 /** This side's next message as a whole frame. */

@@ -95,6 +95,14 @@ export class Side {
     }
   }
 
+  /** Puts RETIRE on the wire. */
+  retire(keyId: number): void {
+    const bytes = encodeNego(this.registry.retire(keyId));
+    this.outbox.push(bytes);
+    this.registry.sent(keyId, bytes, new Uint8Array(32));
+    this.pump();
+  }
+
   /** Takes a frame off the wire. What cannot be parsed ends the session, as it would end a real one. */
   receive(bytes: Uint8Array, now = 0): void {
     const before = this.receivedDigest.copy().digest();

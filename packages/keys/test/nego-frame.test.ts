@@ -12,6 +12,10 @@ describe('a KEY_NEGO frame', () => {
       { keyId: 255, algorithm: 2, fin: true, reject: false, retire: false },
     ],
     ['8003004b 03000006 02 00 0002 0100', { keyId: 2, algorithm: 0, fin: true, reject: true, retire: false }],
+    [
+      '8003004b 09000004 02 03 0000',
+      { keyId: 2, algorithm: 3, fin: true, reject: false, retire: false, renegotiate: true },
+    ],
     ['8003004b 05000004 03 ff 0000', { keyId: 3, algorithm: 255, fin: true, reject: false, retire: true }],
   ])('%s', (text, fields) => {
     const bytes = unhex(text.replaceAll(' ', ''));
@@ -21,7 +25,7 @@ describe('a KEY_NEGO frame', () => {
   });
 
   it('ignores flags that mean nothing', () => {
-    expect(decodeNego(unhex('8003004bf900000401010000'))).toMatchObject({
+    expect(decodeNego(unhex('8003004bf100000401010000'))).toMatchObject({
       fin: true,
       reject: false,
       retire: false,
@@ -41,6 +45,8 @@ describe('a KEY_NEGO frame', () => {
     ['a frame length short of the frame', '8003004b00000004 01010001aa'],
     ['bytes after the frame', '8003004b00000004 01010000aa'],
     ['REJECT and RETIRE', '8003004b07000004 01010000'],
+    ['RENEGOTIATE and REJECT', '8003004b0b000004 01010000'],
+    ['RENEGOTIATE and RETIRE', '8003004b0d000004 01010000'],
     ['REJECT without FIN', '8003004b02000004 01010000'],
     ['RETIRE without FIN', '8003004b04000004 01010000'],
     ['data over 8,192 bytes', `8003004b00002005 01012001${'00'.repeat(8193)}`],

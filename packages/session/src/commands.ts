@@ -165,6 +165,15 @@ export class StreamCommands {
     this.#sender.enqueue(stream, { type: 'switch', keyId });
   }
 
+  retireKey(keyId: number): void {
+    this.#requireSender(keyId);
+    if (this.#sender.controlKeyId === keyId) {
+      const message = `our session frames travel under key ${keyId}; negotiate another connection key first`;
+      throw new UsageError('ERR_KEYMUX_KEY_NEEDED', message);
+    }
+    this.#state.closingKeys.add(keyId);
+  }
+
   reset(id: number, status: number): void {
     requireRange('status', status, 1, 0xffff_ffff);
     const stream = this.#state.streams.get(id);
@@ -203,8 +212,11 @@ export class StreamCommands {
 
   /** The key, which must be able to seal; undefined for the clear. */
   #requireSender(keyId: number): SendKey | undefined {
-    const key = keyId === CLEAR ? undefined : this.#state.keys?.sender(keyId);
-    if (key !== undefined || keyId === CLEAR) return key;
+    if (keyId === CLEAR) return undefined;
+    const { keys, closingKeys } = this.#state;
+    const key = keys?.sender(keyId);
+    if (key !== undefined && !closingKeys.has(keyId)) return key;
+    if (key !== undefined) throw new UsageError('ERR_KEYMUX_NO_KEY', `key ${keyId} is being retired`);
     throw new UsageError('ERR_KEYMUX_NO_KEY', `key ${keyId} is not established for sending`);
   }
 }

@@ -60,6 +60,7 @@ export class ControlReceiver {
     const { keys, accounts, now, pollKeys } = this.#state;
     if (!frame.retire) this.#admit(key);
     else if (key?.keyId !== frame.keyId) throw keyFailure('RETIRE outside an envelope of its key');
+    else if (key.keyId === this.#binding.keyId) throw keyFailure('RETIRE of the key of session frames');
     accounts.spend('negotiations', now);
     try {
       keys?.receive(frame, bytes, digestBefore, now);

@@ -1,7 +1,7 @@
 import { type ControlFrame, encodeControl, type KeyNego } from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
-import type { SessionState } from './state.ts';
+import { needsKey, type SessionState } from './state.ts';
 
 /** Bytes of a KEY_SWITCH frame with its head (spec 1.5). */
 const KEY_SWITCH_BYTES = 56;
@@ -17,6 +17,11 @@ export class ControlWriter {
     this.#writer = writer;
   }
 
+  /** The key that session frames travel under, CLEAR for none. */
+  get keyId(): number {
+    return this.#binding.keyId;
+  }
+
   /** Writes SETTINGS, PING, GOAWAY or WINDOW_UPDATE of the session. */
   session(frame: ControlFrame): void {
     this.#writer.control(this.#binding.keyId, encodeControl(frame));
@@ -25,14 +30,26 @@ export class ControlWriter {
 
   /** Writes a KEY_NEGO frame and tells the keys that it is on its way. */
   keyNego(frame: KeyNego): void {
-    const { keys } = this.#state;
     const bytes = encodeControl(frame);
-    const keyId = frame.retire ? frame.keyId : this.#binding.keyId;
+    const { keyId } = this.#binding;
     const digestBefore = this.#writer.digestBefore(keyId, bytes.length);
     this.#writer.control(keyId, bytes);
-    if (!frame.retire) this.#binding.note(this.#writer.generation);
-    keys?.sent(frame.keyId, bytes, digestBefore);
-    if (frame.retire) this.#writer.endEnvelope(); // it is the last thing that is sealed under this key (spec 3.3)
+    this.#binding.note(this.#writer.generation);
+    // It may make a new generation of the key that it travels under: what follows is sealed with that.
+    this.#writer.endEnvelope();
+    this.#state.keys?.sent(frame.keyId, bytes, digestBefore);
+  }
+
+  /** Retires a key for sending, if nothing of ours needs it any more (spec 3.3). */
+  retire(keyId: number): void {
+    const { keys, retiredKeys } = this.#state;
+    if (keys === undefined || !keys.canRetire(keyId) || needsKey(this.#state, keyId)) return;
+    const bytes = encodeControl({ type: 'key-nego', ...keys.retire(keyId) });
+    const digestBefore = this.#writer.digestBefore(keyId, bytes.length);
+    this.#writer.control(keyId, bytes);
+    keys.sent(keyId, bytes, digestBefore);
+    this.#writer.endEnvelope(); // it is the last thing that is sealed under this key
+    retiredKeys.add(keyId);
   }
 
   /** Moves session frames to a connection key; does nothing if it cannot seal any more. */

@@ -1,4 +1,4 @@
-import { encodeControl, encodeSealedHead, TAG_LENGTH } from '@keymux/frames';
+import { encodeControl, encodeSealedHead, HEAD_LENGTH, TAG_LENGTH } from '@keymux/frames';
 import type { Padding } from './config.ts';
 import { CLEAR } from './control-binding.ts';
 import { cannotSeal } from './errors.ts';
@@ -64,11 +64,20 @@ export class EnvelopeWriter {
     return this.#digest.snapshot();
   }
 
+  /** Sees that the peer hears of the key's present generation: seals an envelope under it, unless there was one. */
+  announceGeneration(keyId: number): void {
+    if (this.#keys?.sender(keyId)?.sealed !== 0 || this.#key?.keyId === keyId) return;
+    this.#makeRoom(keyId, 0);
+    this.endEnvelope();
+  }
+
   /** Seals what is collected under a key. */
   endEnvelope(): void {
     const key = this.#key;
     if (key === undefined) return;
-    const gap = paddingFor(this.#padding, this.#plaintextBytes);
+    // An envelope has a frame, if need be an empty PADDING.
+    const least = this.#plaintextBytes === 0 ? HEAD_LENGTH : 0;
+    const gap = least + paddingFor(this.#padding, this.#plaintextBytes + least);
     if (gap > 0) this.#append(encodeControl({ type: 'padding', length: gap - 8 }));
     this.#closePiece(this.#plaintext);
     const head = encodeSealedHead(key.keyId, key.generation, this.#plaintextBytes + TAG_LENGTH);

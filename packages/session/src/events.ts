@@ -55,6 +55,8 @@ export type SessionEvent =
       readonly reason: number;
       readonly algorithms: readonly number[];
     }
+  /** Both sides have retired the key; it is forgotten. */
+  | { readonly type: 'key-retired'; readonly keyId: number }
   /** A run that this side began could not be begun, because of our own keys; nothing was sent and the session goes on. */
   | { readonly type: 'key-failed'; readonly keyId: number; readonly error: Error }
   /** The peer announced keymux: the ALG_IDs it knows as a bit set, and (a client) its nesting depth. */

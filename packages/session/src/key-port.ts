@@ -65,6 +65,10 @@ export type KeyEvent =
       readonly keyId: number;
       readonly error: Error & { readonly scope: 'session' | 'usage' };
     }
+  /** Our direction has moved to a generation that a renegotiation made; the peer waits to hear of it (spec 3.14). */
+  | { readonly type: 'moved'; readonly keyId: number }
+  /** The peer seals nothing more under the key. */
+  | { readonly type: 'peer-retired'; readonly keyId: number }
   | { readonly type: 'retired'; readonly keyId: number };
 
 /**
@@ -78,8 +82,8 @@ export interface KeyPort {
   /** A KEY_NEGO frame that `poll` asked for is on the wire. */
   sent(keyId: number, bytes: Uint8Array, digestBefore: Uint8Array): void;
   poll(): KeyEvent | undefined;
-  /** Whether a step of this key's run is being computed: nothing of this key may be interpreted now. */
-  busy(keyId: number): boolean;
+  /** Whether an envelope of this key and generation, or without one a KEY_NEGO frame, must wait for a step of the key's run. */
+  busy(keyId: number, generation?: number): boolean;
   sender(keyId: number): SendKey | undefined;
   receiver(keyId: number, generation: number): ReceiveKey | undefined;
   /** The peer has moved its direction to `generation`; older ones are wiped. */
@@ -91,6 +95,10 @@ export interface KeyPort {
   bind(keyId: number, streamId: number): void;
   /** The stream uses this key in neither direction any more. */
   unbind(keyId: number, streamId: number): void;
+  /** Whether RETIRE could be sent now, as far as the keys know. */
+  canRetire(keyId: number): boolean;
+  /** The RETIRE frame, if `canRetire`. It must be the next that is `sent`. */
+  retire(keyId: number): Omit<KeyNego, 'type'>;
   nextDeadline(): number | undefined;
   handleDeadline(now: number): void;
   close(): void;

@@ -2,6 +2,7 @@ import { CLEAR } from './control-binding.ts';
 import { keyFailure } from './errors.ts';
 import type { KeyEvent, KeyInfo } from './key-port.ts';
 import { strength } from './levels.ts';
+import type { Retirement } from './retirement.ts';
 import type { Sender } from './sender.ts';
 import type { SessionState } from './state.ts';
 
@@ -9,12 +10,14 @@ import type { SessionState } from './state.ts';
 export class KeyProgress {
   readonly #state: SessionState;
   readonly #sender: Sender;
+  readonly #retirement: Retirement;
   /** The connection key that our session frames travel under, or will. */
   #controlKey: KeyInfo | undefined;
 
-  constructor(state: SessionState, sender: Sender) {
+  constructor(state: SessionState, sender: Sender, retirement: Retirement) {
     this.#state = state;
     this.#sender = sender;
+    this.#retirement = retirement;
   }
 
   /** Throws SessionError if a run has failed. */
@@ -46,8 +49,15 @@ export class KeyProgress {
         if (event.error.scope !== 'usage') throw keyFailure(event.error.message, event.error);
         emit({ type: 'key-failed', keyId: event.keyId, error: event.error });
         return;
+      case 'moved':
+        this.#sender.announceGeneration(event.keyId);
+        return;
+      case 'peer-retired':
+        this.#retirement.peerRetired(event.keyId);
+        return;
       case 'retired':
         if (event.keyId === this.#controlKey?.keyId) this.#controlKey = undefined;
+        this.#retirement.retired(event.keyId);
     }
   }
 

@@ -84,11 +84,11 @@ export class Receiver {
     return true;
   }
 
-  /** Nothing of a key is interpreted while a step of its run is computed (spec 3.2). */
+  /** Nothing that a step of a run can make a key for is interpreted while the step is computed (spec 3.2, 3.14). */
   #mustWait(item: Item): boolean {
     const { keys } = this.#state;
     if (keys === undefined || item.kind === 'data') return false;
-    if (item.kind === 'sealed') return keys.busy(item.keyId);
+    if (item.kind === 'sealed') return keys.busy(item.keyId, item.generation);
     return item.frame.type === 'key-nego' && keys.busy(item.frame.keyId);
   }
 

@@ -20,6 +20,8 @@ type Urgent =
   | { readonly kind: 'pong'; readonly id: number }
   | { readonly kind: 'key-nego'; readonly frame: KeyNego }
   | { readonly kind: 'control-key'; readonly keyId: number }
+  | { readonly kind: 'generation'; readonly keyId: number }
+  | { readonly kind: 'retire'; readonly keyId: number }
   | { readonly kind: 'opening'; readonly stream: Stream; readonly opening: Opening }
   | { readonly kind: 'window-update'; readonly stream: Stream; readonly delta: number }
   | {
@@ -38,6 +40,8 @@ export class Sender {
   readonly #control: ControlWriter;
   readonly #streams: StreamWriter;
   readonly #urgent = new Fifo<Urgent>();
+  /** Keys that a RETIRE is queued for. */
+  readonly #retiring = new Set<number>();
   /** Streams whose next item is payload, and fits their own window. */
   readonly #payloads = new SendQueue();
   /** Streams whose next item is anything else; it needs no window. */
@@ -68,6 +72,11 @@ export class Sender {
     return this.#urgent.length > 0 || !this.#frames.empty || (this.window.left > 0 && !this.#payloads.empty);
   }
 
+  /** The key that our session frames travel under, CLEAR for none. */
+  get controlKeyId(): number {
+    return this.#control.keyId;
+  }
+
   session(frame: ControlFrame): void {
     this.#urgent.push({ kind: 'session', frame });
   }
@@ -88,6 +97,18 @@ export class Sender {
    */
   switchControl(keyId: number): void {
     this.#urgent.insertBehindLast((entry) => entry.kind === 'key-nego', { kind: 'control-key', keyId });
+  }
+
+  /** Tells the peer that our direction of a key has moved to a new generation. */
+  announceGeneration(keyId: number): void {
+    this.#urgent.push({ kind: 'generation', keyId });
+  }
+
+  /** Retires a key behind everything that is queued, if nothing needs it by then. */
+  retire(keyId: number): void {
+    if (this.#retiring.has(keyId)) return;
+    this.#retiring.add(keyId);
+    this.#urgent.push({ kind: 'retire', keyId });
   }
 
   /** Sends SYN_STREAM or SYN_REPLY. */
@@ -179,6 +200,13 @@ export class Sender {
       case 'control-key':
         this.#control.switchTo(entry.keyId);
         return;
+      case 'generation':
+        this.#writer.announceGeneration(entry.keyId);
+        return;
+      case 'retire':
+        this.#retiring.delete(entry.keyId);
+        this.#control.retire(entry.keyId);
+        return;
       case 'opening':
         this.#sendOpening(entry.stream, entry.opening);
         return;
@@ -191,6 +219,8 @@ export class Sender {
       case 'reset': {
         const { streamId, keyId, status, ours } = entry;
         if (!ours) this.#pendingResets--;
+        // Our RETIRE has refused it already (spec 3.3).
+        if (this.#state.retiredKeys.has(keyId)) return;
         this.#writer.control(keyId, encodeControl({ type: 'rst-stream', streamId, status }));
       }
     }

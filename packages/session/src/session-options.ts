@@ -45,6 +45,8 @@ export function initialState(
     peerStreams: 0,
     ourStreams: 0,
     lastPeerStreamId: 0,
+    closingKeys: new Set(),
+    retiredKeys: new Set(),
     peerGoneAway: false,
     unconsumed: 0,
     draining: false,

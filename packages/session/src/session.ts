@@ -6,6 +6,7 @@ import { Fifo } from './fifo.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { KeyProgress } from './key-progress.ts';
 import { Receiver } from './receiver.ts';
+import { Retirement } from './retirement.ts';
 import { Sender } from './sender.ts';
 import { announcement, firstStreamId, initialState, type SessionOptions } from './session-options.ts';
 import { removeStream, type SessionState } from './state.ts';
@@ -19,7 +20,7 @@ const MAX_PING_ID = 0xffff_ffff;
  * - from the carrier: `receive`, `carrierEnded`, `handleDeadline`, `keysProgressed`
  * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
- * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `reset`, `consume`, `ping`, `goAway`, `destroy`
+ * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `ping`, `goAway`, `destroy`
  *
  * Commands throw UsageError and change nothing if they cannot be carried out. Errors of the peer come as events. After any of
  * the first and last kind there may be output, events, and another deadline.
@@ -29,6 +30,7 @@ export class Session {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #keyProgress: KeyProgress;
+  readonly #retirement: Retirement;
   readonly #commands: StreamCommands;
   readonly #keepAlive: KeepAlive;
   readonly #events = new Fifo<SessionEvent>();
@@ -51,7 +53,8 @@ export class Session {
     const { role, config, now } = this.#state;
     this.#sender = new Sender(this.#state);
     this.#receiver = new Receiver(this.#state, this.#sender);
-    this.#keyProgress = new KeyProgress(this.#state, this.#sender);
+    this.#retirement = new Retirement(this.#state, this.#sender);
+    this.#keyProgress = new KeyProgress(this.#state, this.#sender, this.#retirement);
     this.#commands = new StreamCommands(this.#state, this.#sender, firstStreamId(options));
     this.#keepAlive = new KeepAlive(config.keepAlive, config.keepAliveTimeout, now);
     this.#nextPingId = role === 'client' ? 1 : 2;
@@ -107,6 +110,7 @@ export class Session {
   #settle(): void {
     this.#keyProgress.poll();
     if (this.#receiver.waiting) this.#receiver.run();
+    this.#retirement.check();
     if (!this.#endPending || this.#receiver.waiting) return;
     this.#endPending = false;
     this.#state.peerGoneAway = true;
@@ -251,6 +255,14 @@ export class Session {
   /** Seals everything that comes after on our direction of the stream with another key (spec 4.5). */
   switchKey(id: number, keyId: number): void {
     this.#commands.switchKey(id, keyId);
+  }
+
+  /**
+   * Opens no more streams under the key, and retires it (spec 3.3) as soon as no stream needs it; `key-retired` comes when the peer has
+   * done the same. Throws UsageError `ERR_KEYMUX_KEY_NEEDED` while our session frames travel under it.
+   */
+  retireKey(keyId: number): void {
+    this.#commands.retireKey(keyId);
   }
 
   /** Ends the stream in both directions at once. A stream that is over already is left alone. */

@@ -1,7 +1,7 @@
 import type { Accounts } from './budgets.ts';
 import type { SessionConfig } from './config.ts';
 import { CLEAR } from './control-binding.ts';
-import type { Direction } from './direction.ts';
+import { type Direction, UNBOUND } from './direction.ts';
 import type { SessionEvent } from './events.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import { leaveQueue } from './send-queue.ts';
@@ -31,6 +31,10 @@ export interface SessionState {
   peerMaxStreams: number;
   /** Highest ID the peer has opened. */
   lastPeerStreamId: number;
+  /** Keys under which no stream is opened any more, and nothing switched to: they are retired when nothing needs them. */
+  readonly closingKeys: Set<number>;
+  /** Keys that we have retired (spec 3.3). */
+  readonly retiredKeys: Set<number>;
   /** The peer takes no more streams: it said so, or the carrier has ended. */
   peerGoneAway: boolean;
   /** We have sent GOAWAY and take no more streams. */
@@ -62,6 +66,19 @@ export function bindDirection(
   direction.keyId = keyId;
   if (keyId > CLEAR) state.keys?.bind(keyId, stream.id);
   if (before !== keyId) unbindUnused(state, stream, before);
+}
+
+/** Whether a frame for a stream that is open may still have to travel under the key, in either direction. */
+export function needsKey(state: SessionState, keyId: number): boolean {
+  for (const stream of state.streams.values()) if (streamNeedsKey(stream, keyId)) return true;
+  return false;
+}
+
+function streamNeedsKey(stream: Stream, keyId: number): boolean {
+  const bound = [stream.in.keyId, stream.out.keyId];
+  const answer = bound.includes(UNBOUND) ? stream.openedUnder : UNBOUND;
+  const queued = stream.queuedSwitches > 0 ? stream.queuedKey : UNBOUND;
+  return [...bound, answer, queued].includes(keyId);
 }
 
 /** Forgets a stream and tells the user that it is over. */

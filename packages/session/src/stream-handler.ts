@@ -122,8 +122,9 @@ export class StreamHandler {
   }
 
   #checkWelcome(headers: HeaderList, key: KeyInfo | undefined): void {
-    const { draining, peerStreams, config } = this.#state;
+    const { draining, retiredKeys, peerStreams, config } = this.#state;
     if (draining) throw refused('going away');
+    if (key !== undefined && retiredKeys.has(key.keyId)) throw refused('the key is retired');
     if (peerStreams >= config.maxConcurrentStreams) throw refused('too many concurrent streams');
     if (key?.early && !config.acceptEarly(headers)) throw refused('not acceptable as early data');
   }

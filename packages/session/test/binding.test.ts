@@ -342,7 +342,7 @@ describe('RETIRE (spec 3.3)', () => {
     const peer = engine();
     peer.seals(1, sealedSyn);
     peer.session.reset(1);
-    peer.keys.retire(1);
+    peer.session.retireKey(1);
     peer.session.keysProgressed(peer.now);
     expect(peer.sees()).toMatchObject([
       { under: 1, type: 'rst-stream' },
@@ -363,7 +363,7 @@ describe('RETIRE (spec 3.3)', () => {
 
   test('is no session frame: both sides still agree on how many there were', () => {
     const pair = sealedPair();
-    for (const end of [pair.client, pair.server]) end.keys.retire(2);
+    pair.client.session.retireKey(2);
     pair.client.session.ping();
     pair.settle();
     pair.establish({ keyId: 3 });
@@ -373,15 +373,16 @@ describe('RETIRE (spec 3.3)', () => {
     expect([pair.client.keys.sender(2), pair.client.keys.receiver(2, 0)]).toEqual([undefined, undefined]);
   });
 
-  test('a frame that comes too late to go under its key ends the session rather than follow it', () => {
+  test('H4: a stream that crosses it is refused without a word, and nothing follows it under its key', () => {
     const peer = engine();
-    peer.keys.retire(1);
+    peer.session.retireKey(1);
     peer.session.keysProgressed(peer.now);
-    peer.session.goAway();
+    expect(peer.sees()).toMatchObject([{ under: 1, type: 'key-nego', retire: true }]);
     peer.seals(1, sealedSyn);
-    const seen = peer.sees();
-    expect(seen.at(-1)).toMatchObject({ under: 0, type: 'goaway', status: GOAWAY.KEY_FAILURE });
-    expect(seen.filter(({ under }) => under === 1)).toMatchObject([{ retire: true }]);
+    peer.seals(1, { type: 'window-update', streamId: 1, delta: 5 });
+    expect(peer.session.streamCount).toBe(0);
+    expect(peer.sees()).toEqual([]);
+    expect(peer.session.error).toBeUndefined();
   });
 
   test('is taken in an envelope of its key, with padding', () => {

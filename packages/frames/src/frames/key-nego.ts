@@ -1,5 +1,5 @@
 import { requireInteger, requireKeyId } from '../checks.ts';
-import { LIMITS, NEGO_FIN, NEGO_REJECT, NEGO_RETIRE, TYPE } from '../constants.ts';
+import { LIMITS, NEGO_FIN, NEGO_REJECT, NEGO_RENEGOTIATE, NEGO_RETIRE, TYPE } from '../constants.ts';
 import { fieldMisuse, malformed } from '../errors.ts';
 import type { Reader } from '../reader.ts';
 import { controlFrame } from '../writer.ts';
@@ -21,6 +21,8 @@ export interface KeyNego {
   readonly reject: boolean;
   /** The sender seals nothing more under the key; only together with `fin`. */
   readonly retire: boolean;
+  /** The first message of a renegotiation of an established key (spec 3.14); by default not. */
+  readonly renegotiate?: boolean;
   /** At most 8,192 bytes (1.7). */
   readonly data: Uint8Array;
 }
@@ -44,6 +46,7 @@ export function parseKeyNego(flags: number, body: Reader): KeyNego {
     fin: (flags & NEGO_FIN) !== 0,
     reject: (flags & NEGO_REJECT) !== 0,
     retire: (flags & NEGO_RETIRE) !== 0,
+    renegotiate: (flags & NEGO_RENEGOTIATE) !== 0,
     data: body.rest(),
   };
 }
@@ -53,7 +56,10 @@ export function encodeKeyNego(frame: KeyNego): Uint8Array {
   requireInteger('KEY_NEGO ALG_ID', frame.algorithm, 0, 255);
   requireInteger('KEY_NEGO data length', frame.data.length, 0, LIMITS.keyNegoData);
   const flags =
-    (frame.fin ? NEGO_FIN : 0) | (frame.reject ? NEGO_REJECT : 0) | (frame.retire ? NEGO_RETIRE : 0);
+    (frame.fin ? NEGO_FIN : 0) |
+    (frame.reject ? NEGO_REJECT : 0) |
+    (frame.retire ? NEGO_RETIRE : 0) |
+    (frame.renegotiate ? NEGO_RENEGOTIATE : 0);
   const fault = flagFault(flags);
   if (fault) throw fieldMisuse(fault);
   return controlFrame(TYPE.KEY_NEGO, flags, 4 + frame.data.length)
@@ -67,6 +73,8 @@ export function encodeKeyNego(frame: KeyNego): Uint8Array {
 function flagFault(flags: number): string | undefined {
   const ending = flags & (NEGO_REJECT | NEGO_RETIRE);
   if (ending === (NEGO_REJECT | NEGO_RETIRE)) return 'KEY_NEGO with both REJECT and RETIRE';
+  if (ending !== 0 && (flags & NEGO_RENEGOTIATE) !== 0)
+    return 'KEY_NEGO with RENEGOTIATE that ends something';
   if (ending !== 0 && (flags & NEGO_FIN) === 0) return 'KEY_NEGO with REJECT or RETIRE but without FIN';
   return undefined;
 }

@@ -10,6 +10,7 @@ import { Secret } from '../secret.ts';
 import {
   checkTag,
   extendTranscript,
+  firstMessage,
   message,
   NO_TAG,
   startTranscript,
@@ -35,7 +36,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   if (!environment.mayBeAnonymous(offer)) throw notAnonymous(offer);
   const own = environment.x25519();
   environment.claimNonce(own.publicValue);
-  const frame = message(context, true, concat(encodeOffer(offer), own.publicValue));
+  const frame = firstMessage(context, true, concat(encodeOffer(offer), own.publicValue));
   const first = extendTranscript(startTranscript(context), frame);
   return { frame, secrets: [], next: new AwaitAnswer(environment, offer, own, first) };
 }

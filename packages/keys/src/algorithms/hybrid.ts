@@ -21,6 +21,7 @@ import { Secret } from '../secret.ts';
 import {
   checkTag,
   extendTranscript,
+  firstMessage,
   message,
   NO_TAG,
   startTranscript,
@@ -64,7 +65,7 @@ async function startInitiator(environment: Environment, offer: Offer): Promise<T
   const own = { x25519: environment.x25519(), mlKem: generate() };
   environment.claimNonce(own.x25519.publicValue);
   const transcript = startTranscript(context);
-  const frame = message(
+  const frame = firstMessage(
     context,
     true,
     concat(encodeOffer(offer), own.x25519.publicValue, own.mlKem.publicValue, NO_TAG),

@@ -8,7 +8,7 @@ import { encodeOffer, readOffer } from '../offer.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
 import { Secret } from '../secret.ts';
-import { extendTranscript, message, startTranscript } from '../transcript.ts';
+import { extendTranscript, firstMessage, message, startTranscript } from '../transcript.ts';
 import { NOISE_MESSAGE_LENGTH, NoiseHandshake } from './noise.ts';
 
 /**
@@ -29,7 +29,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   if (!known) throw unknownKey(offer);
   const own = environment.x25519();
   environment.claimNonce(own.publicValue);
-  const frame = message(context, true, concat(encodeOffer(offer), NO_NOISE_MESSAGE));
+  const frame = firstMessage(context, true, concat(encodeOffer(offer), NO_NOISE_MESSAGE));
   const transcript = startTranscript(context);
   const noise = startNoise(transcript, frame, key, () => own);
   frame.set(noise.writeMessage(NO_PAYLOAD), frame.length - NOISE_MESSAGE_LENGTH);

@@ -10,7 +10,7 @@ import type { Offer, RunSecret } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import { Reader } from '../reader.ts';
 import { Secret } from '../secret.ts';
-import { extendTranscript, message, startTranscript } from '../transcript.ts';
+import { extendTranscript, firstMessage, message, startTranscript } from '../transcript.ts';
 import {
   NO_PROOF,
   PROOF_LENGTH,
@@ -49,7 +49,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   if (!known) throw unknownIdentity(offer);
   const own = environment.x25519();
   environment.claimNonce(own.publicValue);
-  const frame = message(context, false, concat(encodeOffer(offer), own.publicValue));
+  const frame = firstMessage(context, false, concat(encodeOffer(offer), own.publicValue));
   const first = extendTranscript(startTranscript(context), frame);
   return { frame, secrets: [], next: new AwaitResponder({ environment, offer, signer }, own, first) };
 }

@@ -11,6 +11,7 @@ import { Secret } from '../secret.ts';
 import {
   checkTag,
   extendTranscript,
+  firstMessage,
   message,
   NO_TAG,
   startTranscript,
@@ -55,7 +56,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   if (!known) throw unknownKey(offer);
   const nonce = environment.random(HASH_LENGTH);
   environment.claimNonce(nonce);
-  const frame = message(context, false, concat(encodeOffer(offer), nonce));
+  const frame = firstMessage(context, false, concat(encodeOffer(offer), nonce));
   const first = extendTranscript(startTranscript(context), frame);
   return { frame, secrets: [], next: new AwaitServerNonce({ environment, offer, key, known }, nonce, first) };
 }
