@@ -61,7 +61,9 @@ describe('C13: compression oracle', () => {
       // A new connection for each, so that nothing but the guess differs.
       for (const path of pair) {
         const client = await victims.connect();
-        await tell(client.request({ host: ALPHA, path, headers: [['cookie', COOKIE]] }));
+        await tell(
+          client.request({ host: ALPHA, path, headers: [['cookie', COOKIE]], credentialLevel: 'none' }),
+        );
         const wire = victims.middle.wires.at(-1) as Wire;
         lengths.push(wire.sent('up', 'syn-stream')[0]?.bytes.length ?? 0);
       }

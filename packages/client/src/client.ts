@@ -9,9 +9,11 @@ import {
   encodeRequest,
   MuxSession,
   type MuxStream,
+  protection,
   type StreamSecurity,
 } from '@keymux/streams';
 import { connectCarrier, nameOf, parseAddress } from './address.ts';
+import type { Cookies } from './cookies.ts';
 import { RefusedError } from './errors.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { HostPolicy } from './host-policy.ts';
@@ -30,6 +32,8 @@ export interface ClientOptions {
   readonly policy?: HostPolicy | undefined;
   /** Hosts that have demanded sealing; without it nothing is remembered. */
   readonly memory?: HostMemory | undefined;
+  /** Cookies to send and to learn; without it there are none. */
+  readonly cookies?: Cookies | undefined;
   /** Refuse to send a request without a key: promised where nobody seals the carrier. */
   readonly sealedOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -63,6 +67,11 @@ export interface RequestOptions {
    * not handed out. What the policy or the host itself requires counts besides, for the request too.
    */
   readonly level?: Level;
+  /**
+   * The least level of a stream that the headers `authorization` and `cookie` may travel on, end to end: `authenticated` by default. `none` lets them travel
+   * in the clear.
+   */
+  readonly credentialLevel?: Level;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -117,17 +126,18 @@ export class Client {
    * demands cannot be remembered, or the stream's error.
    */
   async request(options: RequestOptions): Promise<Response> {
-    const { method = 'GET', host, path, scheme = 'http', headers = [], body, key, signal } = options;
+    const { method = 'GET', host, path, scheme = 'http', body, key, signal } = options;
     this.#requireKey(key);
     const guard = new RequestGuard(options, this.#options);
     guard.checkRequest();
+    const headers = this.#withCookies(options, guard);
     const stream = this.session.openStream(encodeRequest({ method, path, host, scheme, headers }), {
       key,
       fin: body === undefined,
       signal,
     });
     if (body !== undefined) void sendBody(stream, body);
-    return this.#answer(stream, guard, signal);
+    return this.#answer(stream, guard, options);
   }
 
   #requireKey(key: KeyInfo | undefined): void {
@@ -138,7 +148,14 @@ export class Client {
     );
   }
 
-  async #answer(stream: MuxStream, guard: RequestGuard, signal: AbortSignal | undefined): Promise<Response> {
+  /** What the jar has for this request, unless the caller has set the header himself. */
+  #withCookies({ headers = [], path, key }: RequestOptions, { hostname }: RequestGuard): HeaderList {
+    if (headers.some(([name]) => name.toLowerCase() === 'cookie')) return headers;
+    const value = this.#options.cookies?.headerFor({ hostname, path }, protection(key));
+    return value === undefined ? headers : [...headers, ['cookie', value]];
+  }
+
+  async #answer(stream: MuxStream, guard: RequestGuard, { path, signal }: RequestOptions): Promise<Response> {
     await replied(stream, signal);
     try {
       const head = decodeResponse(stream.replyHeaders ?? []);
@@ -150,7 +167,10 @@ export class Client {
           stream.destroy(error as Error);
         }
       });
-      await this.#options.memory?.learn(guard.hostname, head.headers, stream.security.head);
+      const { memory, cookies } = this.#options;
+      const { hostname } = guard;
+      await memory?.learn(hostname, head.headers, stream.security.head);
+      await cookies?.learn({ hostname, path }, head.headers, stream.security.head);
       return {
         ...head,
         body: stream,

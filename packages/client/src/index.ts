@@ -7,6 +7,7 @@ export {
   type Response,
   type TunnelOptions,
 } from './client.ts';
+export { type CookiePlace, Cookies } from './cookies.ts';
 export { HostKeyError, LevelError, type LevelShortfall, RefusedError } from './errors.ts';
 export { HostMemory, type HostMemoryOptions } from './host-memory.ts';
 export { HostPolicy, type HostPolicyOptions, PolicyError, type Requirement } from './host-policy.ts';

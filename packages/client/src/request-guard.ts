@@ -1,3 +1,4 @@
+import type { HeaderList } from '@keymux/frames';
 import type { KeyInfo, Level } from '@keymux/session';
 import { type MuxStream, protection, satisfies, stronger, weaker } from '@keymux/streams';
 import { HostKeyError, LevelError } from './errors.ts';
@@ -14,7 +15,11 @@ export interface Guarded {
   readonly host: string;
   readonly key?: KeyInfo | undefined;
   readonly level?: Level;
+  readonly headers?: HeaderList;
+  readonly credentialLevel?: Level;
 }
+
+const CREDENTIALS = new Set(['authorization', 'cookie']);
 
 /**
  * Judges one request before it is sent, and its answer before it is handed out (spec 4.4, 9.7, 9.8). The host is what the user asked for; what comes from the
@@ -35,16 +40,21 @@ export class RequestGuard {
 
   /** Throws LevelError or HostKeyError if the request may not be sent so. */
   checkRequest(): void {
-    const { key } = this.#request;
+    const { key, headers = [], credentialLevel = 'authenticated' } = this.#request;
     const { hostname } = this;
-    const { level: required, because } = this.#required;
     if (key !== undefined && key.authority !== '' && key.authority !== hostname)
       throw new HostKeyError(hostname, 'request');
-    const { level, reach } = protection(key);
+    this.#checkSending('request', this.#required);
+    if (headers.some(([name]) => CREDENTIALS.has(name.toLowerCase())))
+      this.#checkSending('credentials', { level: credentialLevel, because: 'this request' });
+  }
+
+  #checkSending(part: 'request' | 'credentials', { level: required, because }: Requirement): void {
+    const { level, reach } = protection(this.#request.key);
     if (!satisfies(level, required))
-      throw new LevelError(hostname, { part: 'request', required, reached: level, because });
+      throw new LevelError(this.hostname, { part, required, reached: level, because });
     if (required !== 'none' && reach !== 'end-to-end')
-      throw new LevelError(hostname, { part: 'request', required, reached: 'hop', because });
+      throw new LevelError(this.hostname, { part, required, reached: 'hop', because });
   }
 
   /** Throws LevelError or HostKeyError unless what comes is protected as required, by a key that speaks for the host. */
