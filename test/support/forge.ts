@@ -44,6 +44,11 @@ export function clearReply(streamId: number, headers: HeaderList, fin = false): 
   return encodeControl({ type: 'syn-reply', streamId, fin, block });
 }
 
+export function clearHeaders(streamId: number, headers: HeaderList): Uint8Array {
+  const block = new HeaderCompressor().compress(encodeHeaderBlock(headers));
+  return encodeControl({ type: 'headers', streamId, fin: false, block });
+}
+
 export function clearData(streamId: number, text: string, fin = false): Uint8Array {
   return Buffer.concat([encodeDataHead(streamId, fin, text.length), Buffer.from(text)]);
 }

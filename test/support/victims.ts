@@ -41,8 +41,13 @@ export interface Delivered {
 /** Long-term keys, each with the label that its holders know it by. */
 export class Keys {
   readonly connection = new PreSharedKey(randomBytes(32));
-  readonly alpha = new PreSharedKey(randomBytes(32));
+  readonly alpha: PreSharedKey;
   readonly beta = new PreSharedKey(randomBytes(32));
+
+  /** `alpha` for a key that somebody else has, too. */
+  constructor({ alpha = new PreSharedKey(randomBytes(32)) }: { alpha?: PreSharedKey } = {}) {
+    this.alpha = alpha;
+  }
 
   /** A keeper that has all of them. */
   keeper(options: Partial<LocalKeeperOptions> = {}): LocalKeeper {

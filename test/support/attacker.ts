@@ -1,0 +1,96 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { encodeControl, FrameDecoder, type Item, SETTING } from '@keymux/frames';
+import type { Scope } from './scope.ts';
+import { listen } from './servers.ts';
+
+/** The beginning of a session that announces every algorithm. */
+export const ANNOUNCEMENT = encodeControl({
+  type: 'settings',
+  clear: false,
+  entries: [{ id: SETTING.KEYMUX, value: 0x7e, flags: 0 }],
+});
+
+/** A peer that says exactly what it is told to. */
+export class Attacker {
+  readonly #socket: Socket;
+  readonly #decoder = new FrameDecoder({ place: 'outside', sealed: true });
+  readonly #items: Item[] = [];
+  /** Every byte that came. */
+  readonly received: Buffer[] = [];
+  /** Settles when the connection is over. */
+  readonly closed: Promise<void>;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('error', () => undefined);
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => resolve());
+    });
+    socket.on('data', (chunk: Buffer) => {
+      this.received.push(chunk);
+      this.#decoder.push(Uint8Array.from(chunk));
+      for (let item = this.#decoder.next(); item !== undefined; item = this.#decoder.next()) {
+        this.#items.push(item);
+      }
+    });
+  }
+
+  /** Connects to a server. */
+  static async connect(scope: Scope, port: number): Promise<Attacker> {
+    const socket = connect({ port, host: '127.0.0.1' });
+    scope.defer(() => socket.destroy());
+    await once(socket, 'connect');
+    return new Attacker(socket);
+  }
+
+  /** Waits for clients; `meet` gets each. Returns the port. */
+  static listen(scope: Scope, meet: (attacker: Attacker) => unknown): Promise<number> {
+    return listen(
+      scope,
+      createServer((socket) => void meet(new Attacker(socket))),
+    );
+  }
+
+  send(...bytes: readonly Uint8Array[]): void {
+    if (this.#socket.writable) this.#socket.write(Buffer.concat(bytes));
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  /** The data of KEY_NEGO frames so far. */
+  get messages(): Buffer[] {
+    return this.#frames('key-nego').map(({ data }) => Buffer.from(data));
+  }
+
+  /** GOAWAY statuses so far. */
+  get goaways(): number[] {
+    return this.#frames('goaway').map(({ status }) => status);
+  }
+
+  /** The `nth` KEY_NEGO frame, when it has come; rejects if the peer leaves without. */
+  async message(nth: number): Promise<{ frame: Buffer; data: Buffer }> {
+    for (;;) {
+      const item = this.#items.filter((one) => one.kind === 'control' && one.frame.type === 'key-nego')[nth];
+      if (item?.kind === 'control' && item.frame.type === 'key-nego') {
+        return { frame: Buffer.from(item.bytes), data: Buffer.from(item.frame.data) };
+      }
+      await Promise.race([once(this.#socket, 'data'), this.closed]);
+      if (this.#socket.closed) throw new Error('the peer left without a message');
+    }
+  }
+
+  /** Resets of streams so far: stream and status. */
+  get resets(): Map<number, number> {
+    return new Map(this.#frames('rst-stream').map(({ streamId, status }) => [streamId, status]));
+  }
+
+  #frames<T extends 'key-nego' | 'goaway' | 'rst-stream'>(type: T) {
+    type Found = Extract<Extract<Item, { kind: 'control' }>['frame'], { type: T }>;
+    return this.#items.flatMap((item) =>
+      item.kind === 'control' && item.frame.type === type ? [item.frame as Found] : [],
+    );
+  }
+}
