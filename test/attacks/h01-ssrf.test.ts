@@ -82,6 +82,7 @@ describe('H1: a resolver that changes its mind', () => {
     const server = createServer((socket) => {
       if (socket.localAddress === '127.0.0.2') inside++;
       else outside++;
+      socket.on('error', () => undefined);
       socket.end();
     });
     server.listen(0, '0.0.0.0');
