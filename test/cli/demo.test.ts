@@ -12,6 +12,8 @@ interface Hop {
   readonly sealedBytes: number;
   readonly clearBytes: number;
   readonly canaryVisible: boolean;
+  readonly request: { readonly sealedUnder: readonly number[] };
+  readonly answer: { readonly sealedUnder: readonly number[] };
 }
 
 interface Flow {
@@ -30,7 +32,7 @@ describe('keymux demo', () => {
     const document = JSON.parse(stdout) as { ok: boolean; flows: Flow[] };
     expect(document.ok).toBe(true);
     const flows = new Map(document.flows.map((flow) => [flow.id, flow]));
-    expect([...flows.keys()]).toEqual(expect.arrayContaining(['S1', 'S2', 'S3', 'M3']));
+    expect([...flows.keys()]).toEqual(['S1', 'S2', 'S3', 'S5', 'M3']);
     for (const { ok, checks, hops } of flows.values()) {
       expect(ok).toBe(true);
       expect(Object.values(checks).every((value) => value === true)).toBe(true);
@@ -42,7 +44,7 @@ describe('keymux demo', () => {
       }
     }
     const hop = (id: string): Hop => flows.get(id)?.hops.proxyToOrigin as Hop;
-    for (const id of ['S1', 'S2', 'S3']) {
+    for (const id of ['S1', 'S2', 'S3', 'S5']) {
       expect(hop(id).canaryVisible).toBe(false);
       expect(flows.get(id)?.hops.clientToProxy.canaryVisible).toBe(false);
       expect(hop(id).sealedBytes).toBeGreaterThan(0);
@@ -52,6 +54,11 @@ describe('keymux demo', () => {
     expect(hop('S1').keys).toMatchObject([{ keyId: 1, algorithm: 'psk-x25519', startedBy: 'client' }]);
     expect(hop('S2').keys).toMatchObject([{ keyId: 2, algorithm: 'psk-x25519', startedBy: 'server' }]);
     expect(hop('S3').keys).toMatchObject([{ keyId: 1 }, { keyId: 3 }]);
+    expect(hop('S5').keys).toMatchObject([
+      { keyId: 1, algorithm: 'signed', startedBy: 'client' },
+      { keyId: 2, algorithm: 'signed', startedBy: 'server' },
+    ]);
+    expect([hop('S5').request.sealedUnder, hop('S5').answer.sealedUnder]).toEqual([[1], [2]]);
     expect(hop('M3')).toMatchObject({ canaryVisible: true, sealedBytes: 0, keys: [] });
     expect(flows.get('M3')?.hops.clientToProxy.canaryVisible).toBe(true);
   });
@@ -70,7 +77,7 @@ describe('keymux demo', () => {
     const lines = (await Promise.all(seen)).flat();
     expect(lines.filter((line) => / (origin|proxy) /.test(line)).length).toBeGreaterThan(1);
     for (const line of lines) expect(line).not.toMatch(/CANARY|PASSWORD/);
-    for (const id of ['S1', 'S2', 'S3', 'M3']) expect(output).toContain(id);
+    for (const id of ['S1', 'S2', 'S3', 'S5', 'M3']) expect(output).toContain(id);
     expect(output).toContain('as promised');
     expect(output).not.toContain('NOT as promised');
   });

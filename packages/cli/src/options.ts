@@ -117,6 +117,12 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Answer nothing in the clear: prompt for the key of the host',
     })
+    .option('key-each-way', {
+      type: 'string',
+      array: true,
+      describe:
+        'Host that answers under a key which it negotiates itself, whatever it was asked under; repeatable',
+    })
     .option('algorithm', algorithmOption('How to prompt clients for the key of a host'))
     .option('anonymous', {
       type: 'boolean',

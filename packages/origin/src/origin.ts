@@ -118,10 +118,11 @@ export class Origin extends EventEmitter<OriginEvents> {
           return stream.security;
         },
         sealAnswer: async () => {
-          if (stream.security.head.key === undefined) key ??= await prompt(session, route);
+          if (stream.security.head.key === undefined || route.keyEachWay)
+            key ??= await prompt(session, route);
         },
       };
-      if (route.sealed) await request.sealAnswer();
+      if (route.sealed || (route.keyEachWay && stream.security.head.key)) await request.sealAnswer();
       const response = await route.handler(request);
       await answer(response).finally(() => discard(response.body));
     } catch (error) {

@@ -14,6 +14,11 @@ export interface HostOptions {
   readonly sealed?: boolean;
   /** What clients are to remember (spec 9.8): by default, for 30 days, that a `sealed` host is never to be asked with less; else nothing. */
   readonly demand?: Demand | undefined;
+  /**
+   * Answer under a key that this side negotiates, also what was asked under one of the client's: each direction of a stream has its own (spec
+   * 5.7). Clients that cannot answer the prompt get 426.
+   */
+  readonly keyEachWay?: boolean;
 }
 
 /** Finds the host that a request is for. There is no default host: a key speaks for its own host and for no other (spec 4.4). */

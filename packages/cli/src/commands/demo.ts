@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createKeyFile } from '@keymux/keys';
 import { FLOWS, type Flow } from '../demo/flows.ts';
 import { type HopView, viewHop } from '../demo/hop.ts';
+import { createIdentity } from '../demo/identity.ts';
 import { type ClientRun, runClient, ServerProcess } from '../demo/processes.ts';
 import { drawFlow, drawSummary, INTRODUCTION } from '../demo/screen.ts';
 import { Wiretap } from '../demo/wiretap.ts';
@@ -74,8 +75,15 @@ async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
   const password = `PASSWORD-${randomBytes(2).toString('hex')}`;
   await writeFile(file('password'), password);
 
-  const keys = ['--key', `alpha.test=${file('alpha.key')}`, '--key', `beta.test=${file('beta.key')}`];
-  const origin = await ServerProcess.start(['origin', ...keys], { KEYMUX_SECRET: secret });
+  await writeFile(file('authorized_keys'), await createIdentity(file('alice')));
+  await writeFile(file('known_hosts'), `[gamma.test]:6121 ${await createIdentity(file('gamma'))}`);
+
+  const hosts = [
+    ...['--key', `alpha.test=${file('alpha.key')}`, '--key', `beta.test=${file('beta.key')}`],
+    ...['--host', 'gamma.test', '--key-each-way', 'gamma.test'],
+    ...['--identity', file('gamma'), '--authorized-keys', file('authorized_keys')],
+  ];
+  const origin = await ServerProcess.start(['origin', ...hosts], { KEYMUX_SECRET: secret });
   cleanup.push(() => origin.stop());
   const proxyToOrigin = await Wiretap.listen(origin.port);
   cleanup.push(() => proxyToOrigin.close());
@@ -91,6 +99,8 @@ async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
     proxyKey: file('proxy.key'),
     alpha: file('alpha.key'),
     beta: file('beta.key'),
+    alice: file('alice'),
+    knownHosts: file('known_hosts'),
     password: file('password'),
   };
   return { origin, taps: { clientToProxy, proxyToOrigin }, names, password, secret };

@@ -17,6 +17,7 @@ const schema = z.object({
   authorizedKeys: z.string().optional(),
   dir: assignments,
   sealed: flag,
+  keyEachWay: list.transform((names) => new Set(names.map((name) => name.toLowerCase()))),
   algorithm: algorithms,
   anonymous: flag,
   secret: z.string().optional(),
@@ -44,6 +45,13 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
       );
     output.warn(`${name} has no key: everything it answers can be read on the way`);
   }
+  const unkeyed = [...config.keyEachWay].find(
+    (name) => !config.key.has(name) && !(names.has(name) && (identities !== undefined || config.anonymous)),
+  );
+  if (unkeyed !== undefined)
+    throw new ConfigError(
+      `--key-each-way ${unkeyed}: no such host has a key; give --key ${unkeyed}=FILE, or --host ${unkeyed} and --identity`,
+    );
   const uses = new Map<string, string[]>();
   for (const [name, path] of config.key) addUse(uses, path, name);
   const anonymous = config.anonymous ? keyless : [];
@@ -58,6 +66,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
       return {
         name,
         sealed: config.sealed,
+        keyEachWay: config.keyEachWay.has(name),
         ...promptFor(labels.get(config.key.get(name) ?? ''), config),
         handler: directory === undefined ? demoSite({ name, secret }) : await files(directory),
       };

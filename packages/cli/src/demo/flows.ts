@@ -73,6 +73,26 @@ export const FLOWS: readonly Flow[] = [
     }),
   },
   {
+    id: 'S5',
+    title: 'SSH identities prove both sides; each half of the stream has a key of its own',
+    args: [
+      'keymux://gamma.test/account',
+      ...VIA,
+      ...POST,
+      ...['--proxy-key', '{proxyKey}', '--identity', '{alice}', '--known-hosts', '{knownHosts}'],
+    ],
+    expect: ({ statuses, answers, clientToProxy, proxyToOrigin }) => ({
+      'the answer came': statuses.every((status) => status === 200),
+      'the answer was authenticated': answers.every((level) => level === 'authenticated'),
+      'client and origin negotiated a key each, with identities':
+        proxyToOrigin.keys.map(({ startedBy, algorithm }) => `${startedBy} ${algorithm}`).join() ===
+        'client signed,server signed',
+      "the request was sealed under the client's key, the answer under the origin's":
+        proxyToOrigin.request.sealedUnder.join() === '1' && proxyToOrigin.answer.sealedUnder.join() === '2',
+      'no wiretap saw the secret': !clientToProxy.canaryVisible && !proxyToOrigin.canaryVisible,
+    }),
+  },
+  {
     id: 'M3',
     title: 'The same exchange in the clear, for comparison',
     args: ['keymux://alpha.test/account', ...VIA, ...POST, '--clear'],

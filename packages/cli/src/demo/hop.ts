@@ -31,6 +31,8 @@ export interface Heard {
   readonly heads: readonly string[];
   /** A few of the captured bytes: around the secret if it is there, else out of the longest envelope. */
   readonly excerpt: Excerpt | undefined;
+  /** IDs of the keys that envelopes of the innermost session were sealed with. */
+  readonly sealedUnder: readonly number[];
 }
 
 /** What an eavesdropper on one hop can tell from the bytes alone. */
@@ -76,14 +78,15 @@ export function viewHop(captures: readonly Capture[], canaries: readonly string[
 
 function heard({ heads, sealed }: Traces, captured: readonly Buffer[], canaries: readonly string[]): Heard {
   const found = captured.map((bytes) => atCanary(bytes, canaries)).find((excerpt) => excerpt !== undefined);
-  return { heads, excerpt: found ?? (sealed && ofNoise(sealed.bytes)) };
+  const sealedUnder = [...(sealed?.keyIds ?? [])];
+  return { heads, excerpt: found ?? (sealed && ofNoise(sealed.longest)), sealedUnder };
 }
 
 /** What was noticed in one direction. */
 interface Traces {
   readonly heads: string[];
-  /** The longest envelope of the innermost session. */
-  sealed?: { readonly depth: number; readonly bytes: Buffer };
+  /** Of the envelopes of the innermost session. */
+  sealed?: { readonly depth: number; readonly keyIds: Set<number>; longest: Buffer };
 }
 
 class View {
@@ -121,12 +124,14 @@ class View {
     this.frames.set(name, (this.frames.get(name) ?? 0) + 1);
   }
 
-  #sealed({ head, body, length }: SealedItem, side: Side, depth: number): void {
+  #sealed({ keyId, head, body, length }: SealedItem, side: Side, depth: number): void {
     this.sealedBytes += head.length + length;
     const traces = this[side];
-    const best = traces.sealed ?? { depth, bytes: Buffer.alloc(0) };
-    if (depth > best.depth || (depth === best.depth && length > best.bytes.length))
-      traces.sealed = { depth, bytes: Buffer.concat(body) };
+    if (traces.sealed === undefined || depth > traces.sealed.depth)
+      traces.sealed = { depth, keyIds: new Set(), longest: Buffer.alloc(0) };
+    if (depth < traces.sealed.depth) return;
+    traces.sealed.keyIds.add(keyId);
+    if (length > traces.sealed.longest.length) traces.sealed.longest = Buffer.concat(body);
   }
 
   #control({ frame, bytes }: ControlItem, headers: HeaderDecompressor, side: Side, depth: number): void {

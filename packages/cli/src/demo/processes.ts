@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -12,11 +12,14 @@ type Message = Readonly<Record<string, unknown>>;
 export class ServerProcess {
   readonly #child: ChildProcess;
   #events: Message[] = [];
-  readonly port: number;
+  #port = 0;
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess) {
     this.#child = child;
-    this.port = port;
+  }
+
+  get port(): number {
+    return this.#port;
   }
 
   /** Starts a keymux command that serves; resolves when it listens. */
@@ -29,11 +32,28 @@ export class ServerProcess {
       env: { ...process.env, ...env },
     });
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
-    const [first] = (await once(lines, 'line', { signal: AbortSignal.timeout(START_TIMEOUT) })) as [string];
-    const { address } = JSON.parse(first) as { address: string };
-    const server = new ServerProcess(child, Number(address.split(':').at(-1)));
+    const server = new ServerProcess(child);
     lines.on('line', (line) => server.#events.push(JSON.parse(line) as Message));
+    try {
+      await server.#listening(lines);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw new Error(`keymux ${args[0]} did not start`, { cause: error });
+    }
     return server;
+  }
+
+  /** Waits until it says where it listens. */
+  async #listening(lines: EventEmitter): Promise<void> {
+    const signal = AbortSignal.timeout(START_TIMEOUT);
+    for (;;) {
+      const said = this.#events.find(({ event }) => event === 'listening');
+      if (said !== undefined) {
+        this.#port = Number(String(said.address).split(':').at(-1));
+        return;
+      }
+      await once(lines, 'line', { signal });
+    }
   }
 
   /** The events since the last call. */

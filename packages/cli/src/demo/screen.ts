@@ -105,8 +105,13 @@ function conclude({ hops: { clientToProxy, proxyToOrigin } }: FlowResult): strin
     return [shade('red', 'Everybody on the way can read everything: both wires and the proxy.')];
   const requests = proxyToOrigin.request.heads;
   const what = requests.length > 0 ? 'the answer' : 'request and answer';
-  const hosts = proxyToOrigin.keys.map(({ authority }) => authority);
-  const each = hosts.length > 1 ? `, under a key for each host (${hosts.join(', ')})` : '';
+  const hosts = [...new Set(proxyToOrigin.keys.map(({ authority }) => authority))];
+  const each =
+    hosts.length > 1
+      ? `, under a key for each host (${hosts.join(', ')})`
+      : proxyToOrigin.keys.length > 1
+        ? ', each under a key of its own'
+        : '';
   return [
     ...requests.map((request) => shade('red', `Both wires and the proxy can read the request: ${request}`)),
     shade('green', `Only client and origin can read ${what}${each}.`),
