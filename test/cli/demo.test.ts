@@ -28,7 +28,7 @@ describe('keymux demo', () => {
     const started = performance.now();
     const { code, stdout, stderr } = await keymux(['demo', '--json']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(performance.now() - started).toBeLessThan(20_000);
+    expect(performance.now() - started).toBeLessThan(60_000); // alone, less than 10 seconds
     const document = JSON.parse(stdout) as { ok: boolean; flows: Flow[] };
     expect(document.ok).toBe(true);
     const flows = new Map(document.flows.map((flow) => [flow.id, flow]));
