@@ -59,7 +59,7 @@ interface Run {
   readonly deadline: number;
 }
 
-/** A keeper in this process. Group 14 blocks it for about a millisecond a run; `maxRuns` and the sessions' budgets bound that. */
+/** A keeper in this process. Group 14 blocks it for 2 to 5 milliseconds a run; `maxRuns` and the sessions' budgets bound that. */
 export class LocalKeeper implements Keeper {
   readonly #keyring: Keyring;
   readonly algorithms: readonly number[];

@@ -26,7 +26,7 @@ describe.skipIf(!vectors)("spiped's exchange, byte by byte", () => {
       expect(hex(proveValue(client.publicValue, macs.client))).toBe(kat.y_C + kat.h_C);
       expect(hex(proveValue(server.publicValue, macs.server))).toBe(kat.y_S + kat.h_S);
       expect(hex(readValue(new Reader(unhex(kat.y_C + kat.h_C)), macs.client))).toBe(kat.y_C);
-      expect(hex(client.agree(unhex(kat.y_S)))).toBe(kat.y_SC);
+      expect(hex(client.agree(unhex(kat.y_S)) ?? new Uint8Array(0))).toBe(kat.y_SC);
       expect(sessionKeys(k(), nonces, client, unhex(kat.y_S)).use(hex)).toBe(kat.dk_2);
       expect(sessionKeys(k(), nonces, server, unhex(kat.y_C)).use(hex)).toBe(kat.dk_2);
     }
