@@ -3,7 +3,7 @@
  * chapter and shares nothing with packages/frames: whole inputs only, bit strings, hexadecimal texts, slow.
  */
 
-export type Place = 'outside' | 'inside';
+export type Place = 'outside' | 'inside' | 'link';
 
 /** A frame as in spec/vectors/frames.json: byte fields are hexadecimal texts. */
 export type ReferenceFrame = { readonly type: string } & Readonly<Record<string, unknown>>;
@@ -22,7 +22,7 @@ export function referenceDecode(bytes: Uint8Array, place: Place, keymux: boolean
   let rest = Buffer.from(bytes);
   try {
     while (rest.length >= 8) {
-      const { frame, length } = decodeOne(rest, place, keymux || place === 'inside');
+      const { frame, length } = decodeOne(rest, place, keymux || place !== 'outside');
       if (frame === undefined) break;
       rest = rest.subarray(length);
       frames.push(frame);
@@ -54,7 +54,12 @@ export function referenceEncode(frame: ReferenceFrame): Buffer {
     0,
   );
   const tail = encodeTail(kind, frame);
-  const fields = kind.name === 'KEY_NEGO' ? { ...frame, dataLength: tail.length } : countedEntries(frame);
+  const fields = {
+    ...countedEntries(frame),
+    version: 1,
+    dataLength: tail.length,
+    addressLength: tail.length,
+  };
   const body = Buffer.concat([fromBits(bitsOf(kind.layout, fields)), tail]);
   const head = { one: 1, version: 3, type: kind.code, flags, length: body.length };
   return Buffer.concat([fromBits(bitsOf('one:1 version:15 type:16 flags:8 length:24', head)), body]);
@@ -102,11 +107,27 @@ const KINDS: readonly Kind[] = [
   { name: 'HEADERS', code: 8, type: 'headers', layout: 'X:1 streamId:31', tail: 'block', flags: { 1: 'fin' }, most: 65546, tooLong: FRAME_TOO_LARGE, nonzero: ['streamId'] },
   { name: 'WINDOW_UPDATE', code: 9, type: 'window-update', layout: 'X:1 streamId:31 X:1 delta:31', flags: {}, most: 8, nonzero: ['delta'] },
   { name: 'KEY_NEGO', code: 0x4b, type: 'key-nego', layout: 'keyId:8 algorithm:8 dataLength:16', tail: 'data', flags: { 1: 'fin', 2: 'reject', 4: 'retire', 8: 'renegotiate' }, most: 8196, nonzero: ['keyId'] },
+  { name: 'KEY_GONE', code: 0x47, type: 'key-gone', layout: 'keyId:8 zero:24 status:32', flags: {}, most: 8, where: 'outside', nonzero: ['keyId'] },
+  { name: 'FRONT_HELLO', code: 0x46, type: 'front-hello', layout: 'version:8 addressLength:8 port:16 maxConcurrentStreams:32 streamWindow:32 keyWindow:32', tail: 'address', flags: {}, most: 80, where: 'link' },
+  { name: 'FRONT_NEGO', code: 0x4e, type: 'front-nego', layout: '', tail: 'frame', flags: {}, most: 8236, where: 'link' },
+  { name: 'FRONT_SENT', code: 0x4f, type: 'front-sent', layout: 'keyId:8 zero:24', tail: 'digest', flags: {}, most: 36, where: 'link', nonzero: ['keyId'] },
   { name: 'PADDING', code: 0x50, type: 'padding', layout: '', tail: 'length', flags: {}, most: 66552, where: 'inside' },
   { name: 'SEALED', code: 0x53, type: 'sealed', layout: 'keyId:8 generation:8', tail: 'body', flags: {}, most: 66578, tooLong: KEY_FAILURE, tooShort: KEY_FAILURE, where: 'outside' },
   { name: 'KEY_SWITCH', code: 0x54, type: 'key-switch', layout: 'X:1 streamId:31 previousKeyId:8 previousGeneration:8 zero:16 count:64', tail: 'digest', flags: {}, most: 48, where: 'inside' },
   { name: 'STREAM_END', code: 0x55, type: 'stream-end', layout: 'X:1 streamId:31 total:64', flags: {}, most: 12, where: 'inside', nonzero: ['streamId'] },
   { name: 'KEY_UPDATE', code: 0x56, type: 'key-update', layout: 'count:64', flags: {}, most: 8, where: 'inside' },
+];
+
+/** What may stand on the link of a front and a host (spec 10.5). */
+const ON_LINK = [
+  'SETTINGS',
+  'PING',
+  'GOAWAY',
+  'KEY_NEGO',
+  'SEALED',
+  'FRONT_HELLO',
+  'FRONT_NEGO',
+  'FRONT_SENT',
 ];
 
 const ENTRY = 'flags:8 id:24 value:32';
@@ -121,9 +142,13 @@ function decodeOne(
   const length = 8 + number(head.length);
   if (place === 'inside' && length > 66560) throw new Refusal(FRAME_TOO_LARGE);
   const rest = bytes.length < length ? undefined : bytes.subarray(8, length);
+  if (head.control === 0 && place === 'link') throw new Refusal(KEY_FAILURE);
   if (head.control === 0) return { frame: decodeData(bytes, rest), length };
   if (head.version !== 3) throw new Refusal(PROTOCOL_ERROR);
-  const kind = KINDS.find((candidate) => candidate.code === head.type && (candidate.code < 0x4b || keymux));
+  const kind = KINDS.find(
+    ({ code, where }) =>
+      code === head.type && (code < 10 || keymux) && (where !== 'link' || place === 'link'),
+  );
   if (!kind) {
     if (length > 65554) throw new Refusal(FRAME_TOO_LARGE);
     const frame = { type: 'unknown', code: head.type, flags: head.flags, length: length - 8 };
@@ -142,8 +167,10 @@ function decodeData(bytes: Buffer, payload: Buffer | undefined): ReferenceFrame 
 }
 
 function judge(kind: Kind, place: Place, length: number): void {
-  if (kind.where && kind.where !== place) throw new Refusal(KEY_FAILURE);
-  const least = { SEALED: 26, KEY_SWITCH: 48 }[kind.name] ?? widthOf(kind.layout) / 8;
+  const fits = place === 'link' ? ON_LINK.includes(kind.name) : !kind.where || kind.where === place;
+  if (!fits) throw new Refusal(KEY_FAILURE);
+  const least =
+    { SEALED: 26, KEY_SWITCH: 48, FRONT_NEGO: 44, FRONT_SENT: 36 }[kind.name] ?? widthOf(kind.layout) / 8;
   if (length < least) throw new Refusal(kind.tooShort ?? PROTOCOL_ERROR);
   if (length > kind.most) throw new Refusal(kind.tooLong ?? PROTOCOL_ERROR);
   if (kind.name === 'SETTINGS' && length % 8 !== 4) throw new Refusal(PROTOCOL_ERROR);
@@ -171,6 +198,22 @@ function decodeBody(kind: Kind, flags: number, body: Buffer, place: Place): Refe
       throw new Refusal(PROTOCOL_ERROR);
     delete frame.dataLength;
   }
+  if (kind.name === 'FRONT_NEGO') {
+    const inner = referenceDecode(tail.subarray(32), 'outside', true);
+    if (inner.midFrame || inner.frames.length !== 1 || inner.frames[0]?.type !== 'key-nego')
+      throw new Refusal(PROTOCOL_ERROR);
+    const [digest, whole] = [tail.subarray(0, 32), tail.subarray(32)];
+    return { ...frame, digest: digest.toString('hex'), frame: whole.toString('hex') } as never;
+  }
+  if (kind.name === 'FRONT_HELLO') {
+    const windows = [number(fields.streamWindow), number(fields.keyWindow)];
+    const sound = tail.length === fields.addressLength && tail.every((byte) => byte > 32 && byte < 127);
+    if (fields.version !== 1 || !sound || windows.some((size) => size < 65536 || size >= 2 ** 31))
+      throw new Refusal(PROTOCOL_ERROR);
+    delete frame.version;
+    delete frame.addressLength;
+    return { ...frame, address: tail.toString('latin1') } as never;
+  }
   if (kind.name === 'SETTINGS') {
     if (tail.length !== number(fields.count) * 8) throw new Refusal(PROTOCOL_ERROR);
     delete frame.count;
@@ -191,6 +234,8 @@ function decodeBody(kind: Kind, flags: number, body: Buffer, place: Place): Refe
 
 function encodeTail(kind: Kind, frame: ReferenceFrame): Buffer {
   if (kind.name === 'PADDING') return Buffer.alloc(number(frame.length));
+  if (kind.name === 'FRONT_NEGO') return Buffer.from(`${frame.digest}${frame.frame}`, 'hex');
+  if (kind.name === 'FRONT_HELLO') return Buffer.from(frame.address as string, 'latin1');
   if (kind.name !== 'SETTINGS') return Buffer.from(kind.tail ? (frame[kind.tail] as string) : '', 'hex');
   const entries = frame.entries as Record<string, unknown>[];
   return Buffer.concat(entries.map((entry) => fromBits(bitsOf(ENTRY, entry))));

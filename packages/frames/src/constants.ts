@@ -12,7 +12,7 @@ export const SEALED_HEAD_LENGTH = 10;
 /** Bytes of the authentication tag that ends a SEALED frame (1.5, 4.1). */
 export const TAG_LENGTH = 16;
 
-/** Bytes of a KEY_SWITCH digest, a SHA-256 (1.5, 4.5). */
+/** Bytes of a digest, a SHA-256: of KEY_SWITCH (1.5, 4.5), and of a direction of a session (3.6, 10.5). */
 export const DIGEST_LENGTH = 32;
 
 /** Largest stream ID: 31 bits (1.2). */
@@ -24,7 +24,7 @@ export const MAX_WINDOW_DELTA = 0x7fff_ffff;
 /** Largest length that a frame head can state: 24 bits (1.1). */
 export const MAX_LENGTH = 0xff_ffff;
 
-/** Control frame types: SPDY/3.1's (1.2) and keymux's (1.5). */
+/** Control frame types: SPDY/3.1's (1.2), keymux's (1.5), and those of a front and its hosts (10.3, 10.5). */
 export const TYPE = {
   SYN_STREAM: 1,
   SYN_REPLY: 2,
@@ -34,7 +34,11 @@ export const TYPE = {
   GOAWAY: 7,
   HEADERS: 8,
   WINDOW_UPDATE: 9,
+  FRONT_HELLO: 0x46,
+  KEY_GONE: 0x47,
   KEY_NEGO: 0x4b,
+  FRONT_NEGO: 0x4e,
+  FRONT_SENT: 0x4f,
   PADDING: 0x50,
   SEALED: 0x53,
   KEY_SWITCH: 0x54,
@@ -63,6 +67,7 @@ export const SETTING = {
   INITIAL_WINDOW_SIZE: 7,
   KEYMUX: 0x4b4d58,
   KEYMUX_SWITCH_LIMIT: 0x4b4d53,
+  KEYMUX_FRONT: 0x4b4d46,
 } as const;
 
 /** Status codes of RST_STREAM (1.9). */

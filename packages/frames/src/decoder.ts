@@ -74,7 +74,7 @@ export class FrameDecoder {
 
   constructor(options: DecoderOptions) {
     const { place, sealed = false, limits } = options;
-    this.#rules = { place, keymux: sealed || place === 'inside', limits: { ...LIMITS, ...limits } };
+    this.#rules = { place, keymux: sealed || place !== 'outside', limits: { ...LIMITS, ...limits } };
   }
 
   /** Takes over `chunk`: views into it are handed out, so it must not change any more. */

@@ -1,7 +1,11 @@
 import { fieldMisuse } from './errors.ts';
 import type { ControlFrame } from './frame.ts';
+import { encodeFrontHello } from './frames/front-hello.ts';
+import { encodeFrontNego } from './frames/front-nego.ts';
+import { encodeFrontSent } from './frames/front-sent.ts';
 import { encodeGoaway } from './frames/goaway.ts';
 import { encodeHeaders } from './frames/headers.ts';
+import { encodeKeyGone } from './frames/key-gone.ts';
 import { encodeKeyNego } from './frames/key-nego.ts';
 import { encodeKeySwitch } from './frames/key-switch.ts';
 import { encodeKeyUpdate } from './frames/key-update.ts';
@@ -41,6 +45,14 @@ export function encodeControl(frame: ControlFrame): Uint8Array {
       return encodeStreamEnd(frame);
     case 'key-update':
       return encodeKeyUpdate(frame);
+    case 'key-gone':
+      return encodeKeyGone(frame);
+    case 'front-hello':
+      return encodeFrontHello(frame);
+    case 'front-nego':
+      return encodeFrontNego(frame);
+    case 'front-sent':
+      return encodeFrontSent(frame);
     case 'padding':
       return encodePadding(frame);
     case 'unknown':

@@ -45,12 +45,15 @@ export function judgeHead(head: Uint8Array, rules: Rules): FrameHead {
   if (rules.place === 'inside' && HEAD_LENGTH + length > rules.limits.sealedPlaintext) {
     throw frameTooLarge(`a frame of length ${length} does not fit into an envelope`);
   }
-  if ((head[0] as number) < 0x80) return dataHead(uintAt(head, 0, 4), flags, length);
+  if ((head[0] as number) < 0x80) {
+    if (rules.place === 'link') throw misplaced('DATA on the link of a front');
+    return dataHead(uintAt(head, 0, 4), flags, length);
+  }
 
   const version = uintAt(head, 0, 2) - 0x8000;
   if (version !== VERSION) throw malformed(`control frame of version ${version}, not ${VERSION}`);
   const code = uintAt(head, 2, 2);
-  const known = isKnown(code, rules.keymux);
+  const known = isKnown(code, rules);
   if (known) judgePlace(code, rules.place);
   judgeLength(known ? code : undefined, length, rules.limits);
   return { kind: 'control', code, flags, length, known };
@@ -61,14 +64,19 @@ function dataHead(streamId: number, flags: number, length: number): DataHead {
   return { kind: 'data', streamId, fin: (flags & FLAG_FIN) !== 0, length };
 }
 
-function isKnown(code: number, keymux: boolean): boolean {
+function isKnown(code: number, { place, keymux }: Rules): boolean {
+  if (place === 'link' && LINK_ONLY.has(code)) return true;
   return SPDY_TYPES.has(code) || (keymux && KEYMUX_TYPES.has(code));
 }
 
 function judgePlace(code: number, place: Place): void {
   if (place === 'inside' && code === TYPE.SEALED) throw misplaced('SEALED inside an envelope');
+  if (place === 'inside' && code === TYPE.KEY_GONE) throw misplaced('KEY_GONE inside an envelope');
   if (place === 'outside' && INSIDE_ONLY.has(code)) {
     throw misplaced(`control frame type 0x${code.toString(16)} outside an envelope`);
+  }
+  if (place === 'link' && !ON_LINK.has(code)) {
+    throw misplaced(`control frame type 0x${code.toString(16)} on the link of a front`);
   }
 }
 
@@ -79,7 +87,24 @@ const INSIDE_ONLY: ReadonlySet<number> = new Set([
   TYPE.PADDING,
 ]);
 
-const KEYMUX_TYPES: ReadonlySet<number> = new Set([TYPE.KEY_NEGO, TYPE.SEALED, ...INSIDE_ONLY]);
+const KEYMUX_TYPES: ReadonlySet<number> = new Set([
+  TYPE.KEY_NEGO,
+  TYPE.SEALED,
+  TYPE.KEY_GONE,
+  ...INSIDE_ONLY,
+]);
+
+const LINK_ONLY: ReadonlySet<number> = new Set([TYPE.FRONT_HELLO, TYPE.FRONT_NEGO, TYPE.FRONT_SENT]);
+
+/** Frames of streams are nothing that a front could read, or a host send outside envelopes (10.5). */
+const ON_LINK: ReadonlySet<number> = new Set([
+  TYPE.SETTINGS,
+  TYPE.PING,
+  TYPE.GOAWAY,
+  TYPE.KEY_NEGO,
+  TYPE.SEALED,
+  ...LINK_ONLY,
+]);
 
 const SPDY_TYPES: ReadonlySet<number> = new Set([
   TYPE.SYN_STREAM,

@@ -1,4 +1,4 @@
-import { HEAD_LENGTH, type Limits, TAG_LENGTH, TYPE } from './constants.ts';
+import { DIGEST_LENGTH, HEAD_LENGTH, type Limits, TAG_LENGTH, TYPE } from './constants.ts';
 import { badEnvelope, type FrameError, frameTooLarge, malformed } from './errors.ts';
 
 /**
@@ -67,6 +67,24 @@ const SEALED: LengthRule = {
   tooLong: badEnvelope,
 };
 
+/** Version, length of the address, port, three numbers; an address of at most 64 characters. */
+const FRONT_HELLO: LengthRule = {
+  frame: 'FRONT_HELLO',
+  min: 16,
+  max: () => 16 + 64,
+  tooShort: malformed,
+  tooLong: malformed,
+};
+
+/** A digest and a whole KEY_NEGO frame. */
+const FRONT_NEGO: LengthRule = {
+  frame: 'FRONT_NEGO',
+  min: DIGEST_LENGTH + HEAD_LENGTH + 4,
+  max: (limits) => DIGEST_LENGTH + HEAD_LENGTH + 4 + limits.keyNegoData,
+  tooShort: malformed,
+  tooLong: malformed,
+};
+
 const PADDING: LengthRule = {
   frame: 'PADDING',
   min: 0,
@@ -89,5 +107,9 @@ const RULES: ReadonlyMap<number, LengthRule> = new Map<number, LengthRule>([
   [TYPE.KEY_SWITCH, exactly('KEY_SWITCH', 48)],
   [TYPE.STREAM_END, exactly('STREAM_END', 12)],
   [TYPE.KEY_UPDATE, exactly('KEY_UPDATE', 8)],
+  [TYPE.KEY_GONE, exactly('KEY_GONE', 8)],
+  [TYPE.FRONT_HELLO, FRONT_HELLO],
+  [TYPE.FRONT_NEGO, FRONT_NEGO],
+  [TYPE.FRONT_SENT, exactly('FRONT_SENT', 36)],
   [TYPE.PADDING, PADDING],
 ]);

@@ -1,7 +1,11 @@
 /** The typed frames in one place. Each is defined in frames/ beside its parser, its encoder and its rules. */
 
+import type { FrontHello } from './frames/front-hello.ts';
+import type { FrontNego } from './frames/front-nego.ts';
+import type { FrontSent } from './frames/front-sent.ts';
 import type { Goaway } from './frames/goaway.ts';
 import type { Headers } from './frames/headers.ts';
+import type { KeyGone } from './frames/key-gone.ts';
 import type { KeyNego } from './frames/key-nego.ts';
 import type { KeySwitch } from './frames/key-switch.ts';
 import type { KeyUpdate } from './frames/key-update.ts';
@@ -29,11 +33,15 @@ export type ControlFrame =
   | KeySwitch
   | StreamEnd
   | KeyUpdate
+  | KeyGone
+  | FrontHello
+  | FrontNego
+  | FrontSent
   | Padding
   | UnknownControl;
 
-/** Where a frame stands: on the carrier itself, or in the plaintext of an envelope (spec 1.5). */
-export type Place = 'outside' | 'inside';
+/** Where a frame stands: on the carrier itself, in the plaintext of an envelope (spec 1.5), or on the link of a front and a host (10.5). */
+export type Place = 'outside' | 'inside' | 'link';
 
 /**
  * Headers in order. A name that has several values occurs in several pairs, adjacent or not; their order is kept.
@@ -42,8 +50,12 @@ export type Place = 'outside' | 'inside';
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export type {
+  FrontHello,
+  FrontNego,
+  FrontSent,
   Goaway,
   Headers,
+  KeyGone,
   KeyNego,
   KeySwitch,
   KeyUpdate,

@@ -1,8 +1,12 @@
 import { HEAD_LENGTH, TYPE } from './constants.ts';
 import type { ControlFrame, Place } from './frame.ts';
 import type { ControlHead } from './frame-head.ts';
+import { parseFrontHello } from './frames/front-hello.ts';
+import { parseFrontNego } from './frames/front-nego.ts';
+import { parseFrontSent } from './frames/front-sent.ts';
 import { parseGoaway } from './frames/goaway.ts';
 import { parseHeaders } from './frames/headers.ts';
+import { parseKeyGone } from './frames/key-gone.ts';
 import { parseKeyNego } from './frames/key-nego.ts';
 import { parseKeySwitch } from './frames/key-switch.ts';
 import { parseKeyUpdate } from './frames/key-update.ts';
@@ -49,6 +53,14 @@ export function parseControl(head: ControlHead, bytes: Uint8Array, place: Place)
       return parseStreamEnd(flags, body);
     case TYPE.KEY_UPDATE:
       return parseKeyUpdate(flags, body);
+    case TYPE.KEY_GONE:
+      return parseKeyGone(flags, body);
+    case TYPE.FRONT_HELLO:
+      return parseFrontHello(flags, body);
+    case TYPE.FRONT_NEGO:
+      return parseFrontNego(flags, body);
+    case TYPE.FRONT_SENT:
+      return parseFrontSent(flags, body);
     case TYPE.PADDING:
       return parsePadding(flags, body);
     default:

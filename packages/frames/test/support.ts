@@ -25,7 +25,7 @@ export type PlainFrame = { type: string; [field: string]: unknown };
 /** The typed frame: the reverse of what `decode` does with control frames. */
 export function fromPlain(plain: Readonly<PlainFrame>): ControlFrame {
   const frame = { ...plain };
-  for (const field of ['block', 'data', 'digest']) {
+  for (const field of ['block', 'data', 'digest', 'frame']) {
     if (typeof frame[field] === 'string') frame[field] = bytes(frame[field]);
   }
   return frame as unknown as ControlFrame;

@@ -1,7 +1,7 @@
 import { requireInteger, requireKeyId } from '../checks.ts';
-import { LIMITS, NEGO_FIN, NEGO_REJECT, NEGO_RENEGOTIATE, NEGO_RETIRE, TYPE } from '../constants.ts';
+import { LIMITS, NEGO_FIN, NEGO_REJECT, NEGO_RENEGOTIATE, NEGO_RETIRE, TYPE, VERSION } from '../constants.ts';
 import { fieldMisuse, malformed } from '../errors.ts';
-import type { Reader } from '../reader.ts';
+import { Reader } from '../reader.ts';
 import { controlFrame } from '../writer.ts';
 
 /**
@@ -49,6 +49,17 @@ export function parseKeyNego(flags: number, body: Reader): KeyNego {
     renegotiate: (flags & NEGO_RENEGOTIATE) !== 0,
     data: body.rest(),
   };
+}
+
+/** A whole frame that stands in another one (spec 10.5). Throws scope `session` unless it is a KEY_NEGO frame and nothing else. */
+export function decodeKeyNego(bytes: Uint8Array): KeyNego {
+  const reader = new Reader(bytes);
+  const [version, code, flags, length] = [reader.u16(), reader.u16(), reader.u8(), reader.u24()];
+  if (version !== 0x8000 + VERSION || code !== TYPE.KEY_NEGO || length !== reader.remaining) {
+    throw malformed('what stands in the place of a KEY_NEGO frame is none, or not a whole one');
+  }
+  if (length > 4 + LIMITS.keyNegoData) throw malformed(`KEY_NEGO of length ${length}`);
+  return parseKeyNego(flags, reader);
 }
 
 export function encodeKeyNego(frame: KeyNego): Uint8Array {
