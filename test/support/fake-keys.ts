@@ -222,6 +222,12 @@ export class FakeKeys implements KeyPort {
     this.#events.push({ type: 'failed', keyId: 1, error });
   }
 
+  drop(keyId: number): boolean {
+    const known = this.#senders.delete(keyId);
+    for (const name of this.#receivers.keys()) if (name.startsWith(`${keyId}/`)) this.#receivers.delete(name);
+    return this.#runs.delete(keyId) || known;
+  }
+
   close(): void {
     this.closed = true;
   }

@@ -25,7 +25,7 @@ export { Keyring, type KeyUse } from './keyring.ts';
 export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';
 export type { NegoFrame } from './nego-frame.ts';
 export type { NegotiateOptions } from './negotiator.ts';
-export { ANONYMOUS_LABEL } from './offer.ts';
+export { ANONYMOUS_LABEL, isAuthority } from './offer.ts';
 export type { ReceiveKey } from './opener.ts';
 export { KEY_FILE_MAX, KEY_FILE_MIN, PreSharedKey } from './pre-shared-key.ts';
 export { KeyRegistry, type KeyRegistryOptions } from './registry.ts';

@@ -223,6 +223,13 @@ export class Negotiator {
     this.#options.events.push({ type: 'failed', keyId, error });
   }
 
+  /** Gives up a run whose other side is gone; false if there is none. */
+  drop(keyId: number): boolean {
+    const run = this.#runs.get(keyId);
+    if (run !== undefined) this.#endRun(run);
+    return run !== undefined;
+  }
+
   close(): void {
     this.#over = true;
     for (const run of [...this.#runs.values()]) this.#endRun(run);

@@ -244,6 +244,13 @@ export class KeyRegistry {
     return { keyId, algorithm: key.algorithm, fin: true, reject: false, retire: true, data };
   }
 
+  /** Forgets a key and its run at once, because its holder is gone; false if there is neither (spec 10.3). */
+  drop(keyId: number): boolean {
+    const known = this.#keys.has(keyId);
+    this.#revoke(keyId);
+    return this.#negotiator.drop(keyId) || known;
+  }
+
   /** Abandons all runs and wipes all keys. */
   close(): void {
     this.#negotiator.close();

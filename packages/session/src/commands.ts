@@ -45,7 +45,8 @@ export class StreamCommands {
 
   /** Why no stream can be opened now. */
   get obstacle(): UsageError | undefined {
-    const { peerGoneAway, draining, ourStreams, peerMaxStreams } = this.#state;
+    const { peerGoneAway, draining, ourStreams, peerMaxStreams, link } = this.#state;
+    if (link) return new UsageError('ERR_KEYMUX_FRONT', 'behind a front only the client opens streams');
     if (peerGoneAway || draining) {
       return new UsageError(
         'ERR_KEYMUX_GOING_AWAY',
@@ -73,6 +74,7 @@ export class StreamCommands {
     if (payloadOutside && (keyId === CLEAR || fin)) {
       throw new UsageError('ERR_KEYMUX_NO_KEY', 'payloadOutside needs a key for the stream, and a payload');
     }
+    this.#refuseBehindFront(keyId, payloadOutside);
     const block = encodeHeaders(headers);
 
     const id = this.#nextId;
@@ -208,6 +210,23 @@ export class StreamCommands {
   #refuseLower(from: number, key: SendKey | undefined): void {
     if (key === undefined || keepsLevel(this.#state.keys, from, key.info)) return;
     throw new UsageError('ERR_KEYMUX_SWITCH', `key ${key.keyId} proves less than key ${from} does`);
+  }
+
+  /** What a session with a front cannot carry (spec 10.4). */
+  #refuseBehindFront(keyId: number, payloadOutside: boolean): void {
+    const { fronted, leavingKeys } = this.#state;
+    if (fronted && payloadOutside) {
+      throw new UsageError(
+        'ERR_KEYMUX_FRONT',
+        'the server is a front: it cannot tell whose payload outside envelopes is',
+      );
+    }
+    if (leavingKeys.has(keyId)) {
+      throw new UsageError(
+        'ERR_KEYMUX_GOING_AWAY',
+        `the host takes no new streams under key ${keyId}; negotiate another key`,
+      );
+    }
   }
 
   /** The key, which must be able to seal; undefined for the clear. */

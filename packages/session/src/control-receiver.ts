@@ -1,6 +1,7 @@
 import {
   GOAWAY,
   type Goaway,
+  type KeyGone,
   type KeyNego,
   type KeySwitch,
   type Ping,
@@ -10,13 +11,16 @@ import {
   type WindowUpdate,
 } from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
-import { flowControlError, keyFailure, overload, peerGone } from './errors.ts';
+import { flowControlError, keyFailure, overload, peerGone, protocolError } from './errors.ts';
+import { dropKey, raiseKeyWindow } from './host-keys.ts';
 import type { KeyInfo } from './key-port.ts';
 import { keepsLevel } from './levels.ts';
 import type { Sender } from './sender.ts';
 import { removeStream, type SessionState } from './state.ts';
 import { sameRecord } from './switch-record.ts';
 
+/** Of KEYMUX_FRONT (spec 10.3). */
+const FRONT_VERSION = 1;
 /** Largest window, in bytes (spec 2.5). */
 const MAX_WINDOW = 0x7fff_ffff;
 
@@ -29,6 +33,8 @@ export class ControlReceiver {
   readonly #pings = new Map<number, number>();
   /** The lowest that the peer has named: it may take back nothing (RFC 9113, 6.8). */
   #lastGoodId = Number.POSITIVE_INFINITY;
+  /** SETTINGS have come. */
+  #settled = false;
 
   constructor(state: SessionState, sender: Sender) {
     this.#state = state;
@@ -40,6 +46,10 @@ export class ControlReceiver {
   }
 
   session(frame: Settings | Ping | Goaway | WindowUpdate, key: KeyInfo | undefined): void {
+    if (this.#state.fronted && key !== undefined) {
+      this.#ofKey(frame, key);
+      return;
+    }
     this.#admit(key);
     switch (frame.type) {
       case 'settings':
@@ -70,6 +80,43 @@ export class ControlReceiver {
     pollKeys(); // an answer goes out before whatever the next frame causes
   }
 
+  /** The front has lost the host that holds a key, or its host has ended it (spec 10.3). */
+  keyGone({ keyId, status }: KeyGone): void {
+    const { fronted, role, accounts, now } = this.#state;
+    if (!fronted || role !== 'client') throw protocolError('KEY_GONE from a peer that is no front');
+    if (!dropKey(this.#state, keyId, status)) accounts.spend('idle', now);
+  }
+
+  /** What a host says of its own key alone (spec 10.4). */
+  #ofKey(frame: Settings | Ping | Goaway | WindowUpdate, key: KeyInfo): void {
+    const { accounts, now, windows } = this.#state;
+    if (frame.type === 'window-update') {
+      accounts.spend('windowUpdates', now);
+      if (!windows.send(key.keyId).grant(frame.delta)) {
+        throw flowControlError('the session window of a key exceeds 2^31 - 1');
+      }
+      this.#sender.windowOpened();
+    } else if (frame.type === 'goaway') this.#goawayOfKey(frame, key);
+    else throw keyFailure(`${frame.type.toUpperCase()} under a host key`);
+  }
+
+  #goawayOfKey({ lastGoodId, status }: Goaway, { keyId }: KeyInfo): void {
+    const state = this.#state;
+    state.accounts.spend('idle', state.now);
+    if (status !== GOAWAY.OK) {
+      dropKey(state, keyId, status);
+      return;
+    }
+    const last = Math.min(lastGoodId, state.leavingKeys.get(keyId) ?? Number.POSITIVE_INFINITY);
+    state.leavingKeys.set(keyId, last);
+    state.emit({ type: 'key-leaving', keyId });
+    for (const stream of state.streams.values()) {
+      if (!stream.ours || stream.openedUnder !== keyId || stream.id <= last) continue;
+      state.emit({ type: 'reset', id: stream.id, status: RST.REFUSED_STREAM, origin: 'remote' });
+      removeStream(state, stream);
+    }
+  }
+
   /** KEY_SWITCH for stream 0. `digest` is that of all that came outside envelopes before its own. */
   switchTo(frame: KeySwitch, digest: Uint8Array, key: KeyInfo | undefined): void {
     if (key === undefined || key.authority !== '' || key.early) {
@@ -98,11 +145,26 @@ export class ControlReceiver {
   #settings(frame: Settings): void {
     const state = this.#state;
     state.accounts.spend('settings', state.now);
-    const seen = new Set<number>();
-    for (const { id, value } of frame.entries) {
-      if (!seen.has(id)) this.#setting(id, value);
-      seen.add(id);
+    const entries = new Map<number, number>();
+    for (const { id, value } of frame.entries) if (!entries.has(id)) entries.set(id, value);
+    this.#learnFront(entries.get(SETTING.KEYMUX_FRONT));
+    for (const [id, value] of entries) this.#setting(id, value);
+  }
+
+  /** Whether the server is a front is settled by its first SETTINGS (spec 10.3). */
+  #learnFront(version: number | undefined): void {
+    const state = this.#state;
+    if (state.role !== 'client' || state.keys === undefined) return;
+    if (this.#settled && version !== undefined && !state.fronted)
+      throw protocolError('the server says too late that it is a front');
+    if (!this.#settled) {
+      if (version !== undefined && version !== FRONT_VERSION)
+        throw protocolError(`the server is a front of version ${version}, not ${FRONT_VERSION}`);
+      state.fronted = version !== undefined;
+      state.windows.settle(state.fronted);
+      if (state.fronted) for (const keyId of state.hostKeys) raiseKeyWindow(state, this.#sender, keyId);
     }
+    this.#settled = true;
   }
 
   #setting(id: number, value: number): void {
@@ -180,7 +242,7 @@ export class ControlReceiver {
 
   #windowUpdate(frame: WindowUpdate): void {
     this.#state.accounts.spend('windowUpdates', this.#state.now);
-    if (!this.#sender.window.grant(frame.delta)) {
+    if (!this.#state.windows.send(CLEAR).grant(frame.delta)) {
       throw flowControlError('the session window exceeds 2^31 - 1');
     }
   }

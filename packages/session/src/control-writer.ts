@@ -1,6 +1,8 @@
 import { type ControlFrame, encodeControl, type KeyNego } from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
+import { protocolError } from './errors.ts';
+import { Fifo } from './fifo.ts';
 import { needsKey, type SessionState } from './state.ts';
 
 /** Bytes of a KEY_SWITCH frame with its head (spec 1.5). */
@@ -11,6 +13,8 @@ export class ControlWriter {
   readonly #state: SessionState;
   readonly #writer: EnvelopeWriter;
   readonly #binding = new ControlBinding();
+  /** KEY_NEGO frames on the link of a front that are not known to be on the carrier, in their order. */
+  readonly #onLink = new Fifo<{ readonly keyId: number; readonly bytes: Uint8Array }>();
 
   constructor(state: SessionState, writer: EnvelopeWriter) {
     this.#state = state;
@@ -37,7 +41,8 @@ export class ControlWriter {
     this.#binding.note(this.#writer.generation);
     // It may make a new generation of the key that it travels under: what follows is sealed with that.
     this.#writer.endEnvelope();
-    this.#state.keys?.sent(frame.keyId, bytes, digestBefore);
+    if (this.#state.link) this.#onLink.push({ keyId: frame.keyId, bytes });
+    else this.#state.keys?.sent(frame.keyId, bytes, digestBefore);
   }
 
   /** Retires a key for sending, if nothing of ours needs it any more (spec 3.3). */
@@ -50,6 +55,14 @@ export class ControlWriter {
     keys.sent(keyId, bytes, digestBefore);
     this.#writer.endEnvelope(); // it is the last thing that is sealed under this key
     retiredKeys.add(keyId);
+  }
+
+  /** The front has put a KEY_NEGO frame on the carrier, and says what stood there before (spec 10.5). Throws SessionError. */
+  negoOnCarrier(keyId: number, digestBefore: Uint8Array): void {
+    const sent = this.#onLink.shift();
+    if (sent?.keyId !== keyId) throw protocolError(`FRONT_SENT for key ${keyId}, which is not the next`);
+    this.#state.keys?.sent(keyId, sent.bytes, digestBefore);
+    this.#state.pollKeys();
   }
 
   /** Moves session frames to a connection key; does nothing if it cannot seal any more. */

@@ -48,6 +48,46 @@ export class StreamError extends Error {
   }
 }
 
+/** The host that holds a key is gone from behind its front (spec 10.3). The session and its other keys live on. */
+export class KeyGoneError extends Error {
+  override readonly name = 'KeyGoneError';
+  readonly scope = 'key';
+  readonly code: string;
+  /** As of GOAWAY. */
+  readonly status: number;
+
+  constructor(code: string, status: number, message: string) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** What the status of KEY_GONE, or of a GOAWAY under the key, means for whoever waits. `authority` is known once the key is established. */
+export function keyGone(keyId: number, authority: string | undefined, status: number): KeyGoneError {
+  const whose = authority === undefined ? `of key ${keyId}` : `${authority} (key ${keyId})`;
+  switch (status) {
+    case GOAWAY.OK:
+      return new KeyGoneError(
+        'ERR_KEYMUX_GOING_AWAY',
+        status,
+        `the host ${whose} has shut down; negotiate another key`,
+      );
+    case GOAWAY.KEY_FAILURE:
+      return new KeyGoneError(
+        'ERR_KEYMUX_KEY_FAILURE',
+        status,
+        `the host ${whose} ended the key: it may not be served here, hold another key under this label, or have noticed tampering; it does not tell which`,
+      );
+    default:
+      return new KeyGoneError(
+        'ERR_KEYMUX_HOST_GONE',
+        status,
+        `the host ${whose} cannot be reached behind the front (status ${status}); try again later`,
+      );
+  }
+}
+
 /** The peer broke the framing or session rules. */
 export const protocolError = (message: string): SessionError =>
   new SessionError('ERR_KEYMUX_PROTOCOL', GOAWAY.PROTOCOL_ERROR, 'remote', message);

@@ -1,5 +1,5 @@
 import type { HeaderList } from '@keymux/frames';
-import type { SessionError } from './errors.ts';
+import type { KeyGoneError, SessionError } from './errors.ts';
 import type { KeyInfo } from './key-port.ts';
 
 /** What the session tells its user. Polled with `nextEvent`, in the order in which things happened on the wire. */
@@ -44,6 +44,8 @@ export type SessionEvent =
       readonly id: number;
       readonly status: number;
       readonly origin: 'local' | 'remote';
+      /** Why, if it is more than the status says. */
+      readonly cause?: Error;
     }
   /** The stream is over in both directions, properly or by reset, and forgotten. */
   | { readonly type: 'closed'; readonly id: number }
@@ -59,6 +61,10 @@ export type SessionEvent =
   | { readonly type: 'key-retired'; readonly keyId: number }
   /** A run that this side began could not be begun, because of our own keys; nothing was sent and the session goes on. */
   | { readonly type: 'key-failed'; readonly keyId: number; readonly error: Error }
+  /** Behind a front: the host takes no more streams under this key. Those that it did not handle are reset. */
+  | { readonly type: 'key-leaving'; readonly keyId: number }
+  /** Behind a front: the host of this key is gone, and with it the key and its streams. */
+  | { readonly type: 'key-gone'; readonly keyId: number; readonly error: KeyGoneError }
   /** The peer announced keymux: the ALG_IDs it knows as a bit set, and (a client) its nesting depth. */
   | { readonly type: 'announced'; readonly algorithms: number; readonly depth: number }
   | { readonly type: 'pong'; readonly id: number; readonly elapsed: number }

@@ -1,8 +1,16 @@
 export { type Budget, type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
 export type { OpenOptions, ReplyOptions } from './commands.ts';
 export { DEFAULT_CONFIG, type Padding, type SessionConfig, sessionConfig } from './config.ts';
-export { type Origin, SessionError, UsageError } from './errors.ts';
+export { KeyGoneError, type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
+export { FrontLink, type HostPort } from './front-link.ts';
+export {
+  DEFAULT_FRONT_CONFIG,
+  type FrontConfig,
+  type FrontEvent,
+  FrontSession,
+  type FrontSessionOptions,
+} from './front-session.ts';
 export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
 export { Session } from './session.ts';
 export type { SessionOptions } from './session-options.ts';

@@ -99,6 +99,8 @@ export interface KeyPort {
   canRetire(keyId: number): boolean;
   /** The RETIRE frame, if `canRetire`. It must be the next that is `sent`. */
   retire(keyId: number): Omit<KeyNego, 'type'>;
+  /** Forgets a key and its run at once; false if there is neither. */
+  drop(keyId: number): boolean;
   nextDeadline(): number | undefined;
   handleDeadline(now: number): void;
   close(): void;

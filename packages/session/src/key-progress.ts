@@ -1,5 +1,6 @@
 import { CLEAR } from './control-binding.ts';
 import { keyFailure } from './errors.ts';
+import { raiseKeyWindow } from './host-keys.ts';
 import type { KeyEvent, KeyInfo } from './key-port.ts';
 import { strength } from './levels.ts';
 import type { Retirement } from './retirement.ts';
@@ -35,6 +36,7 @@ export class KeyProgress {
         return;
       case 'established':
         if (event.send) this.#useForControl(event.key);
+        if (event.send) this.#useForHost(event.key);
         emit({ type: 'key', key: event.key, send: event.send, receive: event.receive });
         return;
       case 'rejected':
@@ -56,6 +58,7 @@ export class KeyProgress {
         this.#retirement.peerRetired(event.keyId);
         return;
       case 'retired':
+        this.#state.hostKeys.delete(event.keyId);
         if (event.keyId === this.#controlKey?.keyId) this.#controlKey = undefined;
         this.#retirement.retired(event.keyId);
     }
@@ -70,5 +73,13 @@ export class KeyProgress {
     if (this.#controlKey !== undefined && strength(key) < strength(this.#controlKey)) return;
     this.#controlKey = key;
     this.#sender.switchControl(key.keyId);
+  }
+
+  /** Behind a front each host key has a window of its own (spec 10.4). */
+  #useForHost({ keyId, authority }: KeyInfo): void {
+    const { hostKeys, fronted } = this.#state;
+    if (authority === '' || hostKeys.has(keyId)) return;
+    hostKeys.add(keyId);
+    if (fronted) raiseKeyWindow(this.#state, this.#sender, keyId);
   }
 }

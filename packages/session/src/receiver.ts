@@ -1,15 +1,23 @@
-import { type ControlItem, type DataItem, FrameDecoder, type Item, type SealedItem } from '@keymux/frames';
+import {
+  type ControlItem,
+  type DataItem,
+  decodeKeyNego,
+  FrameDecoder,
+  type Item,
+  type SealedItem,
+} from '@keymux/frames';
+import { CLEAR } from './control-binding.ts';
 import { ControlReceiver } from './control-receiver.ts';
 import { EnvelopeReader } from './envelope-reader.ts';
-import { flowControlError } from './errors.ts';
-import { ReceiveWindow } from './flow-window.ts';
+import { flowControlError, protocolError } from './errors.ts';
+import { Fifo } from './fifo.ts';
 import type { Sender } from './sender.ts';
 import { SessionDigest } from './session-digest.ts';
 import type { SessionState } from './state.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 
-/** The session window before its first WINDOW_UPDATE, in bytes (SPDY/3.1). */
-const INITIAL_SESSION_WINDOW = 65_536;
+/** Early data is at most the window of a key before its first WINDOW_UPDATE, and small envelopes are mostly head and tag. In bytes. */
+const MOST_BEHIND = 4 * 1024 * 1024;
 
 /**
  * The receiving half: takes bytes apart, opens envelopes, and gives each frame to the one who handles it. Stops at what a
@@ -23,23 +31,22 @@ export class Receiver {
   readonly #envelope: EnvelopeReader;
   readonly #control: ControlReceiver;
   readonly #streams: StreamReceiver;
-  readonly #window: ReceiveWindow;
   /** An item that cannot be interpreted before its key's run has made a step. */
   #parked: Item | undefined;
+  /** On the link of a front: what was read past it in search of FRONT_SENT, and how many bytes that is. */
+  readonly #behind = new Fifo<Item>();
+  #behindBytes = 0;
 
   constructor(state: SessionState, sender: Sender) {
     this.#state = state;
     this.#sender = sender;
-    this.#outside = new FrameDecoder({ place: 'outside', sealed: state.keys !== undefined });
-    this.#digest = new SessionDigest(state.createHash);
+    const place = state.link ? 'link' : 'outside';
+    this.#outside = new FrameDecoder({ place, sealed: state.keys !== undefined });
+    // What is on the carrier behind a front, only the front knows; it tells what is needed (spec 10.5).
+    this.#digest = new SessionDigest(state.link ? undefined : state.createHash);
     this.#envelope = new EnvelopeReader(state.keys, this.#digest);
     this.#control = new ControlReceiver(state, sender);
     this.#streams = new StreamReceiver(state, sender);
-    this.#window = new ReceiveWindow(
-      INITIAL_SESSION_WINDOW,
-      state.config.sessionWindow,
-      state.config.peerFlowControl === 'full',
-    );
   }
 
   /** Whether received bytes are waiting for a key, so that no more should be read. */
@@ -47,14 +54,14 @@ export class Receiver {
     return this.#parked !== undefined;
   }
 
+  /** Whether so much is waiting that nothing more should be read, not even in search of FRONT_SENT. */
+  get full(): boolean {
+    return this.waiting && (!this.#state.link || this.#behindBytes > MOST_BEHIND);
+  }
+
   /** Whether the carrier may end here without cutting a frame. */
   get atFrameBoundary(): boolean {
     return this.#parked === undefined && !this.#outside.midFrame;
-  }
-
-  /** The delta that tells the peer our session window at the start. */
-  raiseWindow(): number {
-    return this.#window.raise();
   }
 
   /** A PING of ours goes out. */
@@ -75,13 +82,33 @@ export class Receiver {
 
   /** Handles one item. Returns false if there is none, or it has to wait. */
   #step(): boolean {
-    const item = this.#parked ?? this.#envelope.next() ?? this.#outside.next();
+    const item = this.#parked ?? this.#envelope.next() ?? this.#behind.shift() ?? this.#outside.next();
     this.#parked = item && this.#mustWait(item) ? item : undefined;
-    if (item === undefined || this.#parked !== undefined) return false;
+    if (this.#parked !== undefined) return this.#state.link && this.#lookAhead();
+    if (item === undefined) return false;
     if (item.kind === 'sealed') this.#openEnvelope(item);
     else if (item.kind === 'data') this.#data(item);
     else this.#controlFrame(item);
     return true;
+  }
+
+  /**
+   * What a front says of our own frame may end the waiting, and may come after early data that waits for it (spec 10.5). Returns whether it
+   * was there.
+   */
+  #lookAhead(): boolean {
+    if (this.#behind.length === 0) this.#behindBytes = 0;
+    while (!this.full) {
+      const item = this.#outside.next();
+      if (item === undefined) return false;
+      if (item.kind === 'control' && item.frame.type === 'front-sent') {
+        this.#sender.negoOnCarrier(item.frame.keyId, item.frame.digest);
+        return true;
+      }
+      this.#behind.push(item);
+      this.#behindBytes += item.kind === 'control' ? item.bytes.length : item.length;
+    }
+    return false;
   }
 
   /** Nothing that a step of a run can make a key for is interpreted while the step is computed (spec 3.2, 3.14). */
@@ -89,7 +116,9 @@ export class Receiver {
     const { keys } = this.#state;
     if (keys === undefined || item.kind === 'data') return false;
     if (item.kind === 'sealed') return keys.busy(item.keyId, item.generation);
-    return item.frame.type === 'key-nego' && keys.busy(item.frame.keyId);
+    const { frame } = item;
+    if (frame.type === 'front-nego') return keys.busy(decodeKeyNego(frame.frame).keyId);
+    return frame.type === 'key-nego' && keys.busy(frame.keyId);
   }
 
   #openEnvelope(item: SealedItem): void {
@@ -103,14 +132,19 @@ export class Receiver {
     if (item.head !== undefined) {
       if (key === undefined) this.#digest.update(item.head);
       else this.#envelope.enterFrame(false, undefined);
-      if (!this.#window.receive(item.length)) throw flowControlError('the peer exceeded the session window');
+      const window = this.#state.windows.receive(key?.keyId ?? CLEAR);
+      if (!window.receive(item.length)) throw flowControlError('the peer exceeded the session window');
     }
     this.#streams.data(item, key);
     // The session window bounds what is on its way; what streams hold is bounded by their own windows, so that a
     // stream nobody reads cannot stop the others (spec 2.5).
     if (!item.last) return;
-    const delta = this.#window.consume(item.length);
-    if (delta > 0) this.#sender.session({ type: 'window-update', streamId: 0, delta });
+    const { windows, fronted } = this.#state;
+    const keyId = fronted ? (key?.keyId ?? CLEAR) : CLEAR;
+    const delta = windows.receive(keyId).consume(item.length);
+    if (delta === 0) return;
+    if (keyId === CLEAR) this.#sender.session({ type: 'window-update', streamId: 0, delta });
+    else this.#sender.ofKey(keyId, { type: 'window-update', streamId: 0, delta });
   }
 
   #controlFrame({ frame, bytes }: ControlItem): void {
@@ -126,7 +160,19 @@ export class Receiver {
       );
     }
     switch (frame.type) {
+      case 'front-nego':
+        this.#control.keyNego(decodeKeyNego(frame.frame), frame.frame, frame.digest, undefined);
+        return;
+      case 'front-sent':
+        this.#sender.negoOnCarrier(frame.keyId, frame.digest);
+        return;
+      case 'front-hello':
+        throw protocolError('FRONT_HELLO comes once, and first');
+      case 'key-gone':
+        this.#control.keyGone(frame);
+        return;
       case 'key-nego':
+        if (this.#state.link && key === undefined) throw protocolError('a KEY_NEGO frame without a digest');
         if (frame.retire) this.#envelope.retired();
         this.#control.keyNego(frame, bytes, digestBefore as Uint8Array, key);
         return;

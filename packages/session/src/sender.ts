@@ -1,8 +1,15 @@
-import { type ControlFrame, encodeControl, type Goaway, type KeyNego, RST } from '@keymux/frames';
+import {
+  type ControlFrame,
+  encodeControl,
+  type Goaway,
+  type KeyNego,
+  RST,
+  type WindowUpdate,
+} from '@keymux/frames';
+import { CLEAR } from './control-binding.ts';
 import { ControlWriter } from './control-writer.ts';
 import { EnvelopeWriter } from './envelope-writer.ts';
 import { Fifo } from './fifo.ts';
-import { SendWindow } from './flow-window.ts';
 import { SendQueue } from './send-queue.ts';
 import { SessionDigest } from './session-digest.ts';
 import { removeStream, type SessionState } from './state.ts';
@@ -11,8 +18,6 @@ import { type Opening, StreamWriter } from './stream-writer.ts';
 
 /** Payload of one DATA frame, in bytes: small enough that streams take turns, large enough that its costs do not show. */
 const DATA_LIMIT = 65_536;
-/** The session window before its first WINDOW_UPDATE, in bytes (SPDY/3.1). */
-const INITIAL_SESSION_WINDOW = 65_536;
 
 /** What is sent before any payload, in order. */
 type Urgent =
@@ -22,6 +27,7 @@ type Urgent =
   | { readonly kind: 'control-key'; readonly keyId: number }
   | { readonly kind: 'generation'; readonly keyId: number }
   | { readonly kind: 'retire'; readonly keyId: number }
+  | { readonly kind: 'of-key'; readonly keyId: number; readonly frame: Goaway | WindowUpdate }
   | { readonly kind: 'opening'; readonly stream: Stream; readonly opening: Opening }
   | { readonly kind: 'window-update'; readonly stream: Stream; readonly delta: number }
   | {
@@ -34,7 +40,6 @@ type Urgent =
 
 /** The sending half: keeps what waits and decides what goes next. */
 export class Sender {
-  readonly window: SendWindow;
   readonly #state: SessionState;
   readonly #writer: EnvelopeWriter;
   readonly #control: ControlWriter;
@@ -42,7 +47,7 @@ export class Sender {
   readonly #urgent = new Fifo<Urgent>();
   /** Keys that a RETIRE is queued for. */
   readonly #retiring = new Set<number>();
-  /** Streams whose next item is payload, and fits their own window. */
+  /** Streams whose next item is payload, and fits their own window; with a front also that of their key. */
   readonly #payloads = new SendQueue();
   /** Streams whose next item is anything else; it needs no window. */
   readonly #frames = new SendQueue();
@@ -51,8 +56,9 @@ export class Sender {
 
   constructor(state: SessionState) {
     this.#state = state;
-    this.window = new SendWindow(INITIAL_SESSION_WINDOW, state.config.peerFlowControl === 'full');
-    this.#writer = new EnvelopeWriter(state.keys, new SessionDigest(state.createHash), state.config.padding);
+    // On the link of a front it is the front that knows what is on the carrier (spec 10.5).
+    const digest = new SessionDigest(state.link ? undefined : state.createHash);
+    this.#writer = new EnvelopeWriter(state.keys, digest, state.config.padding);
     this.#control = new ControlWriter(state, this.#writer);
     this.#streams = new StreamWriter(state, this.#writer);
   }
@@ -69,7 +75,7 @@ export class Sender {
 
   /** Whether `next` has something to write. */
   get pending(): boolean {
-    return this.#urgent.length > 0 || !this.#frames.empty || (this.window.left > 0 && !this.#payloads.empty);
+    return this.#urgent.length > 0 || !this.#frames.empty || (this.#mayPay && !this.#payloads.empty);
   }
 
   /** The key that our session frames travel under, CLEAR for none. */
@@ -79,6 +85,21 @@ export class Sender {
 
   session(frame: ControlFrame): void {
     this.#urgent.push({ kind: 'session', frame });
+  }
+
+  /** Sends what concerns one host key alone, in its envelopes (spec 10.4). */
+  ofKey(keyId: number, frame: Goaway | WindowUpdate): void {
+    this.#urgent.push({ kind: 'of-key', keyId, frame });
+  }
+
+  /** A KEY_NEGO frame that went out on the link of a front is on the carrier (spec 10.5). Throws SessionError. */
+  negoOnCarrier(keyId: number, digestBefore: Uint8Array): void {
+    this.#control.negoOnCarrier(keyId, digestBefore);
+  }
+
+  /** The window of a key, or of the session, has been opened: what waits for it may go. */
+  windowOpened(): void {
+    if (this.#state.fronted) for (const stream of this.#state.streams.values()) this.wake(stream);
   }
 
   /** Answers a PING of the peer. */
@@ -147,7 +168,7 @@ export class Sender {
     const item = stream.outbox.peek();
     if (item === undefined || !stream.started) return;
     if (item.type !== 'data') this.#frames.add(stream);
-    else if (stream.sendWindow.left > 0) this.#payloads.add(stream);
+    else if (stream.sendWindow.left > 0 && this.#keyMayPay(stream)) this.#payloads.add(stream);
   }
 
   /**
@@ -201,11 +222,14 @@ export class Sender {
         this.#control.switchTo(entry.keyId);
         return;
       case 'generation':
-        this.#writer.announceGeneration(entry.keyId);
+        if (this.#canSeal(entry.keyId)) this.#writer.announceGeneration(entry.keyId);
         return;
       case 'retire':
         this.#retiring.delete(entry.keyId);
         this.#control.retire(entry.keyId);
+        return;
+      case 'of-key':
+        if (this.#canSeal(entry.keyId)) this.#writer.control(entry.keyId, encodeControl(entry.frame));
         return;
       case 'opening':
         this.#sendOpening(entry.stream, entry.opening);
@@ -221,6 +245,7 @@ export class Sender {
         if (!ours) this.#pendingResets--;
         // Our RETIRE has refused it already (spec 3.3).
         if (this.#state.retiredKeys.has(keyId)) return;
+        if (!this.#canSeal(keyId)) return;
         this.#writer.control(keyId, encodeControl({ type: 'rst-stream', streamId, status }));
       }
     }
@@ -234,7 +259,7 @@ export class Sender {
 
   /** Lets the stream whose turn it is send one item. Returns false if there is none. */
   #takeTurn(): boolean {
-    const stream = this.#frames.take() ?? (this.window.left > 0 ? this.#payloads.take() : undefined);
+    const stream = this.#frames.take() ?? (this.#mayPay ? this.#payloads.take() : undefined);
     if (stream === undefined) return false;
     const item = stream.outbox.peek();
     if (item?.type === 'data') this.#sendData(stream, item);
@@ -260,14 +285,16 @@ export class Sender {
   /** Sends as much of the payload as windows and the size of a frame allow, with FIN if nothing else comes. */
   #sendData(stream: Stream, item: OutboxData): void {
     const { rest } = item;
-    const size = Math.min(rest.length, DATA_LIMIT, stream.sendWindow.left, this.window.left);
-    if (size <= 0) return; // SETTINGS has shrunk the window
+    const { windows } = this.#state;
+    const keyId = stream.sendsUnder;
+    const size = Math.min(rest.length, DATA_LIMIT, stream.sendWindow.left, windows.send(keyId).left);
+    if (size <= 0) return; // SETTINGS has shrunk the window, or others have used up that of the key
     const whole = size === rest.length;
     if (!whole) item.rest = rest.subarray(size);
     const fin = whole && this.#takeWithEnd(stream);
     stream.queuedPayload -= size;
     stream.sendWindow.spend(size);
-    this.window.spend(size);
+    windows.spend(keyId, size);
     this.#streams.data(stream, whole ? rest : rest.subarray(0, size), fin);
   }
 
@@ -283,6 +310,23 @@ export class Sender {
 
   #reportDrain(stream: Stream): void {
     if (stream.outbox.length === 0) this.#state.emit({ type: 'drain', id: stream.id });
+  }
+
+  /** Whether the one session window has room; with a front there is one for each key, and `wake` has looked at it. */
+  get #mayPay(): boolean {
+    const { fronted, windows } = this.#state;
+    return fronted || windows.send(CLEAR).left > 0;
+  }
+
+  #keyMayPay(stream: Stream): boolean {
+    const { fronted, windows } = this.#state;
+    return !fronted || windows.send(stream.sendsUnder).left > 0;
+  }
+
+  /** Whether there is somebody to tell: a key behind a front can be gone. Without a front, a key that cannot seal is an error. */
+  #canSeal(keyId: number): boolean {
+    const { fronted, keys } = this.#state;
+    return keyId === CLEAR || !fronted || keys?.sender(keyId) !== undefined;
   }
 
   #isLive(stream: Stream): boolean {

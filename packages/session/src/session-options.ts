@@ -3,6 +3,7 @@ import { Accounts } from './budgets.ts';
 import { DEFAULT_CONFIG, type SessionConfig, sessionConfig } from './config.ts';
 import { UsageError } from './errors.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
+import { SessionWindows } from './session-windows.ts';
 import type { Role, SessionState } from './state.ts';
 
 /** Bytes we may send on a stream until the peer's SETTINGS say otherwise (SPDY/3.1, spec 2.5). */
@@ -17,18 +18,23 @@ export interface SessionOptions {
   readonly createHash?: (() => RunningHash) | undefined;
   /** Now, in milliseconds of any monotonic clock. */
   readonly now: number;
+  /** Server: the carrier is the link of a front (spec 10.5). */
+  readonly link?: boolean;
   /** The ID of the first stream this side opens, if not the lowest; odd for a client, even for a server. */
   readonly firstStreamId?: number;
 }
 
 /** How a session begins. Throws UsageError `ERR_KEYMUX_CONFIG`. */
 export function initialState(
-  { role, keys, createHash, now, ...options }: SessionOptions,
+  { role, keys, createHash, now, link = false, ...options }: SessionOptions,
   hooks: Pick<SessionState, 'emit' | 'pollKeys'>,
 ): SessionState {
   const config = sessionConfig(options.config);
   if (keys !== undefined && createHash === undefined) {
     throw new UsageError('ERR_KEYMUX_CONFIG', 'a session with keys needs createHash');
+  }
+  if (link && (role !== 'server' || keys === undefined)) {
+    throw new UsageError('ERR_KEYMUX_CONFIG', 'behind a front is a server with keys');
   }
   return {
     role,
@@ -37,6 +43,14 @@ export function initialState(
     createHash: keys && createHash,
     accounts: new Accounts(config.budgets),
     streams: new Map(),
+    windows: new SessionWindows(config.sessionWindow, {
+      perKey: link,
+      known: config.peerFlowControl === 'full',
+    }),
+    link,
+    fronted: link,
+    hostKeys: new Set(),
+    leavingKeys: new Map(),
     ...hooks,
     // What holds until the peer's SETTINGS come (spec 2.1).
     peerStreamWindow: INITIAL_STREAM_WINDOW,

@@ -1,5 +1,6 @@
 import { GOAWAY, type Goaway, type HeaderList, RST } from '@keymux/frames';
 import { type OpenOptions, type ReplyOptions, StreamCommands } from './commands.ts';
+import { CLEAR } from './control-binding.ts';
 import { carrierEnded, type SessionError, silent, toSessionError } from './errors.ts';
 import type { SessionEvent } from './events.ts';
 import { Fifo } from './fifo.ts';
@@ -58,8 +59,9 @@ export class Session {
     this.#commands = new StreamCommands(this.#state, this.#sender, firstStreamId(options));
     this.#keepAlive = new KeepAlive(config.keepAlive, config.keepAliveTimeout, now);
     this.#nextPingId = role === 'client' ? 1 : 2;
+    if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
     this.#sender.session(announcement(this.#state));
-    const delta = this.#receiver.raiseWindow();
+    const delta = this.#state.windows.receive(CLEAR).raise();
     if (delta > 0) this.#sender.session({ type: 'window-update', streamId: 0, delta });
   }
 
@@ -178,7 +180,7 @@ export class Session {
   get #reading(): boolean {
     const { config, unconsumed } = this.#state;
     const full = config.peerFlowControl === 'none' && unconsumed > config.sessionWindow;
-    return !full && !this.#receiver.waiting;
+    return !full && !this.#receiver.full;
   }
 
   /**
@@ -211,6 +213,11 @@ export class Session {
 
   nextEvent(): SessionEvent | undefined {
     return this.#events.shift();
+  }
+
+  /** Whether the peer is a front, or this side is behind one (spec 10). */
+  get fronted(): boolean {
+    return this.#state.fronted;
   }
 
   get streamCount(): number {
@@ -292,7 +299,10 @@ export class Session {
     this.#state.draining = true;
     this.#drainBy = now + this.#state.config.drainTimeout;
     this.#lastGoodId = this.#state.lastPeerStreamId;
-    this.#sender.session(this.#goaway(status));
+    const goaway = this.#goaway(status);
+    // The front passes nothing on that is not sealed, and could not be believed if it did (spec 10.4).
+    if (this.#state.link) for (const keyId of this.#state.hostKeys) this.#sender.ofKey(keyId, goaway);
+    this.#sender.session(goaway);
   }
 
   /** Ends the session now, telling the peer the error's status. */

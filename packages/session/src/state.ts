@@ -5,6 +5,7 @@ import { type Direction, UNBOUND } from './direction.ts';
 import type { SessionEvent } from './events.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import { leaveQueue } from './send-queue.ts';
+import type { SessionWindows } from './session-windows.ts';
 import { Stream, type StreamFields } from './stream.ts';
 
 export type Role = 'client' | 'server';
@@ -17,6 +18,15 @@ export interface SessionState {
   readonly createHash: (() => RunningHash) | undefined;
   readonly accounts: Accounts;
   readonly streams: Map<number, Stream>;
+  readonly windows: SessionWindows;
+  /** The carrier is the link of a front, and this side one of the hosts behind it (spec 10.5). */
+  readonly link: boolean;
+  /** There is a front between the sides, so each key has windows and an end of its own (spec 10.4). */
+  fronted: boolean;
+  /** Host keys that this side can seal with. */
+  readonly hostKeys: Set<number>;
+  /** Keys under which the peer takes no more streams, with the last that it has taken. */
+  readonly leavingKeys: Map<number, number>;
   readonly emit: (event: SessionEvent) => void;
   /** Deals with what the keys report. Wherever they may have moved, before the next frame is handled or sent. */
   readonly pollKeys: () => void;

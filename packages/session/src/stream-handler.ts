@@ -115,8 +115,8 @@ export class StreamHandler {
     const { streamId, slot, payloadOutside, fin } = frame;
     if (key !== undefined && slot !== key.keyId)
       throw keyFailure(`SYN_STREAM ${streamId} names key ${slot} under key ${key.keyId}`);
-    if (payloadOutside && (key === undefined || fin))
-      throw keyFailure('PAYLOAD_OUTSIDE in the clear, or with FIN');
+    if (payloadOutside && (key === undefined || fin || this.#state.fronted))
+      throw keyFailure('PAYLOAD_OUTSIDE in the clear, with FIN, or behind a front');
     if (key === undefined && slot !== CLEAR && this.#state.keys !== undefined)
       throw new StreamError('ERR_KEYMUX_SLOT', RST.PROTOCOL_ERROR, 'a clear SYN_STREAM names a key');
   }
