@@ -2,6 +2,7 @@ import yargs, { type Argv } from 'yargs';
 import { connect } from './commands/connect.ts';
 import { demo } from './commands/demo.ts';
 import { explain } from './commands/explain.ts';
+import { front } from './commands/front.ts';
 import { get } from './commands/get.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
@@ -12,6 +13,7 @@ import {
   connectOptions,
   demoOptions,
   explainOptions,
+  frontOptions,
   getOptions,
   keygenOptions,
   originOptions,
@@ -22,7 +24,7 @@ import { Output, printError } from './output.ts';
 type Options = Record<string, unknown>;
 type Command = (argv: Options, output: Output) => Promise<unknown>;
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'explain', 'demo'];
+const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'front', 'get', 'explain', 'demo'];
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
@@ -85,6 +87,12 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'Serve directories, or a demo site, for several hosts, each with its own key',
       originOptions,
       run(origin),
+    )
+    .command(
+      'front',
+      'Be one address for several hosts, each with its key in a process of its own; reads nothing',
+      frontOptions,
+      run(front),
     )
     .command(
       'get <url..>',

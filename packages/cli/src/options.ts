@@ -133,9 +133,39 @@ export const originOptions = (argv: Argv): Argv =>
       array: true,
       describe: 'Web origin whose pages may connect by WebSocket',
     })
+    .option('behind-front', {
+      type: 'boolean',
+      describe: 'Those who connect are fronts (keymux front), not clients',
+    })
     .example(
       '$0 origin --key alpha.example=alpha.key --dir alpha.example=./public',
       'serve files under a key of their own',
+    );
+
+export const frontOptions = (argv: Argv): Argv =>
+  argv
+    .option('listen', {
+      type: 'string',
+      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+    })
+    .option('host', {
+      type: 'string',
+      array: true,
+      describe:
+        'NAME=ADDRESS: where the process of a host listens, HOST:PORT, PORT or unix:/PATH; repeatable',
+    })
+    .option('origin', {
+      type: 'string',
+      array: true,
+      describe: 'Web origin whose pages may connect by WebSocket',
+    })
+    .example(
+      '$0 front --listen 0.0.0.0:6121 --host alpha.example=unix:/run/alpha.sock --host beta.example=unix:/run/beta.sock',
+      'one address for two hosts, of which neither can read the other, nor the front either',
+    )
+    .example(
+      '$0 origin --listen unix:/run/alpha.sock --behind-front --key alpha.example=alpha.key',
+      'the process of one of them',
     );
 
 const routeOptions = (argv: Argv): Argv =>

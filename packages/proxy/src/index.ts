@@ -1,5 +1,6 @@
 export { type Destination, parseDestination } from './authority.ts';
 export { DialError, DialLimit, type DialOptions, dial } from './dialer.ts';
+export { Front, type FrontOptions } from './front.ts';
 export { createHttpFront, type OpenTunnel } from './http-front.ts';
 export { DestinationPolicy, RuleError } from './policy.ts';
 export { ConnectProxy, type ConnectReport, type ProxyOptions } from './proxy.ts';

@@ -1,4 +1,6 @@
+export { CarrierServer, type CarrierServerOptions, type ConnectionOrigin } from './carrier-server.ts';
 export { NegotiationRejectedError, PeerGoneError, StreamResetError, UpgradeError } from './errors.ts';
+export { FrontCarrier, type FrontCarrierOptions } from './front-carrier.ts';
 export { connectUpgrade } from './http-upgrade.ts';
 export {
   decodeRequest,

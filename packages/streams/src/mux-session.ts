@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
 import { type Keeper, KeyRegistry, type PeerName } from '@keymux/keys';
 import {
+  type KeyGoneError,
   type KeyInfo,
   type Role,
   Session,
@@ -33,6 +34,8 @@ export interface MuxSessionOptions {
   readonly peerName?: PeerName | undefined;
   /** On the server's side: the address that the peer connects from (spec 9.4). */
   readonly peerAddress?: string | undefined;
+  /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
+  readonly link?: boolean;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
@@ -76,6 +79,8 @@ interface MuxSessionEvents {
   key: [key: KeyInfo];
   announced: [algorithms: number, depth: number];
   goaway: [status: number];
+  /** The host of a key is gone from behind its front (spec 10.3); the session lives on. */
+  keyGone: [keyId: number, error: KeyGoneError];
   /** The last event. `error` is undefined if the session ended as agreed. */
   close: [error: Error | undefined];
 }
@@ -122,6 +127,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       role,
       config: { ...options.config, algorithms },
       keys: this.#keys,
+      link: options.link ?? false,
       createHash: () => createHash('sha256'),
       now: this.#now(),
     });
@@ -158,6 +164,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return !this.#finished && this.#session.canOpen;
   }
 
+  /** Whether there is a front between the two sides, each of whose hosts has a process of its own (spec 10). */
+  get fronted(): boolean {
+    return this.#session.fronted;
+  }
+
   /** The established key with this ID. */
   key(keyId: number): KeyInfo | undefined {
     return this.#established.get(keyId);
@@ -191,6 +202,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#keys === undefined || this.#finished) {
       throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
     }
+    if (this.role === 'server' && this.fronted)
+      throw new UsageError('ERR_KEYMUX_FRONT', 'behind a front only the client begins to negotiate');
     const { label, authority = '', peerName, early = false, signal } = options;
     const choice = new AlgorithmChoice(
       options.algorithm,
@@ -289,7 +302,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#drained(this.#streams.get(event.id));
         return;
       case 'reset':
-        this.#detach(event.id, this.#resetError(event.id, event.status, event.origin));
+        this.#detach(event.id, this.#resetError(event));
         return;
       case 'closed':
         this.#detach(event.id, undefined);
@@ -303,6 +316,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       case 'key-failed':
         this.#pending.reject(event.keyId, event.error);
         return;
+      case 'key-gone':
+        this.#established.delete(event.keyId);
+        this.#pending.reject(event.keyId, event.error);
+        this.emit('keyGone', event.keyId, event.error);
+        return;
       case 'announced':
         this.#peerAlgorithms = event.algorithms;
         this.emit('announced', event.algorithms, event.depth);
@@ -315,6 +333,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       case 'pong':
         this.#pings.answered(event.id, event.elapsed);
         return;
+      case 'key-leaving':
       case 'error':
         return; // `#pump` notices that the session is over
     }
@@ -340,9 +359,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     stream?.detach(error);
   }
 
-  #resetError(id: number, status: number, origin: 'local' | 'remote'): Error {
-    const error = this.#session.error;
-    const cause = error && this.#explain(error);
+  #resetError({ id, status, origin, ...event }: SessionEvent & { type: 'reset' }): Error {
+    const { error } = this.#session;
+    const cause = event.cause ?? (error && this.#explain(error));
     return new StreamResetError(id, status, origin, cause && { cause });
   }
 

@@ -22,6 +22,7 @@ const schema = z.object({
   anonymous: flag,
   secret: z.string().optional(),
   origin: list,
+  behindFront: flag,
 });
 
 /** `keymux origin` */
@@ -52,6 +53,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
     throw new ConfigError(
       `--key-each-way ${unkeyed}: no such host has a key; give --key ${unkeyed}=FILE, or --host ${unkeyed} and --identity`,
     );
+  if (config.behindFront) checkBehindFront(config, keyless);
   const uses = new Map<string, string[]>();
   for (const [name, path] of config.key) addUse(uses, path, name);
   const anonymous = config.anonymous ? keyless : [];
@@ -72,7 +74,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
       };
     }),
   );
-  const server = new Origin({ keeper, hosts, origins: config.origin });
+  const server = new Origin({ keeper, hosts, origins: config.origin, behindFront: config.behindFront });
   server.on('request', (report) => {
     const { method, host, path, status, received, sent, error } = report;
     const text = `${method} ${host}${path} ${status} (request ${received}, answer ${sent})`;
@@ -97,6 +99,22 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
     });
   });
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
+}
+
+/** Behind a front nothing travels in the clear, so a host that no key can be negotiated for cannot be reached. */
+function checkBehindFront(
+  { identity, anonymous, origin, keyEachWay }: z.output<typeof schema>,
+  keyless: readonly string[],
+): void {
+  const [name] = keyless;
+  if (name !== undefined && identity === undefined && !anonymous)
+    throw new ConfigError(`--behind-front needs a key for each host: give --key ${name}=FILE, or --identity`);
+  if (origin.length > 0)
+    throw new ConfigError('--origin is for web pages, which connect to the front: give it there');
+  if (keyEachWay.size > 0)
+    throw new ConfigError(
+      '--key-each-way needs a host that begins to negotiate; behind a front only clients do',
+    );
 }
 
 /** What clients are prompted with: the key of the host, its identity, or a key that proves nobody where that is allowed. */

@@ -1,0 +1,90 @@
+import { EventEmitter } from 'node:events';
+import { connect, type ListenOptions } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ALGORITHM } from '@keymux/keys';
+import type { FrontConfig } from '@keymux/session';
+import {
+  CarrierServer,
+  type CarrierServerOptions,
+  type ConnectionOrigin,
+  FrontCarrier,
+  type SocketAddress,
+} from '@keymux/streams';
+
+export interface FrontOptions extends CarrierServerOptions {
+  /** Where the process listens that holds the key of each host; names in lower case. */
+  readonly hosts: ReadonlyMap<string, SocketAddress>;
+  readonly config?: Partial<FrontConfig>;
+}
+
+interface FrontEvents {
+  session: [peer: string];
+  /** A client asks for a key of a host. */
+  run: [run: { readonly peer: string; readonly host: string; readonly served: boolean }];
+  /** A host's process went away, cannot be reached, or broke the rules; `status` is what the client is told (spec 10.3). */
+  hostGone: [gone: { readonly peer: string; readonly host: string; status: number; reason: string }];
+  /** A client's session is over. */
+  sessionEnd: [peer: string, error: Error | undefined];
+  /** The listening socket failed. */
+  error: [error: Error];
+  close: [];
+}
+
+/**
+ * A blind front door (spec chapter 10): one address for several hosts, each with its key in a process of its own. It holds no key, and passes
+ * on what is sealed without being able to open it.
+ */
+export class Front extends EventEmitter<FrontEvents> {
+  readonly #server: CarrierServer;
+  readonly #options: FrontOptions;
+  readonly #sessions = new Set<FrontCarrier>();
+
+  constructor(options: FrontOptions) {
+    super();
+    this.#options = options;
+    this.#server = new CarrierServer(options);
+    this.#server.on('carrier', (carrier, origin) => void this.#serve(carrier, origin));
+    this.#server.on('error', (error) => {
+      if (this.listenerCount('error') > 0) this.emit('error', error);
+    });
+    this.#server.on('close', () => this.emit('close'));
+  }
+
+  listen(options: ListenOptions): ReturnType<CarrierServer['listen']> {
+    return this.#server.listen(options);
+  }
+
+  /** Stops listening and lets open sessions end. */
+  async close(): Promise<void> {
+    const closed = this.#server.close();
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #serve(carrier: Duplex, { peer, address = '', port }: ConnectionOrigin): Promise<void> {
+    const { hosts, config } = this.#options;
+    this.emit('session', peer);
+    const session = new FrontCarrier(carrier, {
+      ...(config ? { config } : {}),
+      algorithms: Object.values(ALGORITHM),
+      client: { address, port },
+      connect: (authority) => {
+        const place = hosts.get(authority);
+        return place && connect({ ...place, noDelay: true });
+      },
+      onEvent: (event) => {
+        const { authority: host } = event;
+        if (event.type === 'run') this.emit('run', { peer, host, served: event.served });
+        else this.emit('hostGone', { peer, host, status: event.status, reason: event.reason });
+      },
+    });
+    this.#sessions.add(session);
+    const error = await session.closed;
+    this.#sessions.delete(session);
+    this.emit('sessionEnd', peer, error);
+  }
+}
