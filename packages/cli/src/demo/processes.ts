@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/keymux.js', import.meta.url));
-const START_TIMEOUT = 10_000;
+const START_TIMEOUT = 60_000;
 
 type Message = Readonly<Record<string, unknown>>;
 
