@@ -68,6 +68,7 @@ beforeAll(async () => {
     toHost.set(`${name}, if prompted`, { url: login, args: [...keyed, '--clear'] });
     toHost.set(`${name}, not prompted`, { url: sealed, args: [...keyed, '--clear'] });
   }
+  toHost.set('a shared key each way', { url: 'keymux://eps.test/account', args: ['--key', hostKey] });
   toHost.set('in the clear', { url: 'keymux://beta.test/account', args: [] });
 });
 beforeEach(() => {
@@ -101,7 +102,7 @@ async function serveProxy(file: string): Promise<number> {
 /** Hosts that have a key file, an identity, and neither; returns their port. */
 async function serveHosts(file: string): Promise<number> {
   const keyring = new Keyring();
-  const label = keyring.add((await readKeyFile(file)).key, { authorities: ['beta.test'] });
+  const label = keyring.add((await readKeyFile(file)).key, { authorities: ['beta.test', 'eps.test'] });
   const identities = await identified('gamma.test');
   const keeper = new LocalKeeper({ keyring, identities, anonymous: ['delta.test'] });
   const host = (name: string, prompt: Partial<HostOptions>): HostOptions => ({
@@ -115,6 +116,7 @@ async function serveHosts(file: string): Promise<number> {
     keeper,
     hosts: [
       host('beta.test', { promptLabel: label }),
+      host('eps.test', { promptLabel: label, keyEachWay: true }),
       host('gamma.test', { promptLabel: SIGNED_LABEL, promptAlgorithm: ALGORITHM.SIGNED }),
       host('delta.test', { promptLabel: ANONYMOUS_LABEL, promptAlgorithm: ALGORITHM.ANONYMOUS }),
     ],
@@ -259,6 +261,7 @@ describe('keymux explain says what the wires show', () => {
   const KEYS = ['a shared key', 'an identity', 'an anonymous key'];
   const HOSTS = [
     'in the clear',
+    'a shared key each way',
     ...KEYS.flatMap((key) => [key, `${key}, if prompted`, `${key}, not prompted`]),
   ];
 

@@ -4,7 +4,9 @@ import { watch } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { type Handler, Origin, type OriginResponse } from '@keymux/origin';
+import { ALGORITHM } from '@keymux/keys';
+import { type Handler, type HostOptions, Origin, type OriginResponse } from '@keymux/origin';
+import { ConnectProxy } from '@keymux/proxy';
 import type { MuxSession } from '@keymux/streams';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
@@ -18,10 +20,16 @@ const scope = new Scope();
 afterEach(() => scope.close());
 
 /** An origin for a.test in this process; returns the arguments that make `keymux get` reach it. */
-async function serve(handler: Handler, options: { key?: string } = {}): Promise<string[]> {
-  const { key } = options;
+async function serve(
+  handler: Handler,
+  options: { key?: string } & Pick<HostOptions, 'sealed' | 'promptAlgorithm'> = {},
+): Promise<string[]> {
+  const { key, ...host } = options;
   const keys = key === undefined ? undefined : await keeperOf({ file: key, authorities: ['a.test'] });
-  const origin = new Origin({ hosts: [{ name: 'a.test', handler }], keeper: keys?.keeper });
+  const origin = new Origin({
+    hosts: [{ name: 'a.test', handler, ...host, ...(keys && { promptLabel: String(keys.labels[0]) }) }],
+    keeper: keys?.keeper,
+  });
   const sessions: MuxSession[] = [];
   origin.on('session', (session) => sessions.push(session));
   const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
@@ -56,6 +64,31 @@ describe('keymux get', () => {
     expect(jsonLines(stdout)).toMatchObject([
       { url: 'keymux://a.test/x', status: 200, bytes: 4, level: 'authenticated', answer: 'authenticated' },
     ]);
+  });
+
+  test('--proxy-algorithm is for the proxy alone: a host cannot prompt with it', async () => {
+    const key = await makeKey(scope);
+    const promptAlgorithm = ALGORITHM.PSK;
+    const [, to = '', ...keyed] = await serve(() => answer('sealed'), { key, sealed: true, promptAlgorithm });
+    const { keeper } = await keeperOf({ file: key, authorities: [''] });
+    const proxy = new ConnectProxy({ keeper, allow: ['127.0.0.1:*'], level: 'authenticated' });
+    const { port } = (await proxy.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
+    scope.defer(() => proxy.close());
+    const via = ['--via', `127.0.0.1:${port}`, '--proxy-key', key, '--proxy-algorithm', 'psk'];
+    const ask = (...args: string[]) =>
+      keymuxInside([
+        'get',
+        'keymux://a.test/',
+        '--connect-to',
+        to,
+        ...keyed,
+        '--clear',
+        ...via,
+        ...args,
+        '--json',
+      ]);
+    expect(jsonLines((await ask('--algorithm', 'psk')).stdout)).toMatchObject([{ status: 200 }]);
+    expect(jsonLines((await ask()).stdout)).toMatchObject([{ status: 426, answer: 'none' }]);
   });
 
   test('sends method and body', async () => {
