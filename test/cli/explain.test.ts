@@ -14,7 +14,7 @@ import {
   SIGNED_LABEL,
 } from '@keymux/keys';
 import { type HostOptions, Origin } from '@keymux/origin';
-import { ConnectProxy } from '@keymux/proxy';
+import { ConnectProxy, Front } from '@keymux/proxy';
 import type { MuxSession } from '@keymux/streams';
 import { type Explanation, explanationSchema } from 'keymux';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -328,6 +328,21 @@ describe('keymux explain says what the wires show', () => {
     expect(stated('b')).toEqual(host === 'in the clear' ? [] : seen(second));
     if (proxy !== 'no proxy') expect(stated('a')).toEqual(seen(first));
     expect(readCapture(second.only).up.opened).toEqual([]); // no request was sent
+  });
+
+  test('a front before the host, as soon as it is connected', async () => {
+    const file = await makeKey(scope);
+    const keyring = new Keyring();
+    keyring.add((await readKeyFile(file)).key, { authorities: ['beta.test'] });
+    const hosts = [{ name: 'beta.test', handler: () => ({ status: 200 }) }];
+    const origin = new Origin({ keeper: new LocalKeeper({ keyring }), hosts, behindFront: true });
+    const place = { host: '127.0.0.1', port: await listening(origin) };
+    const front = new Front({ hosts: new Map([['beta.test', place]]) });
+    scope.defer(() => void front.close());
+    const { port } = (await front.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
+    const way = ['keymux://beta.test/', '--key', file, '--connect-to', `127.0.0.1:${port}`];
+    expect((await explain(way)).notes.join()).not.toMatch(/A front/);
+    expect((await explain([...way, '--connect'])).notes.join()).toMatch(/A front stands before beta\.test/);
   });
 
   /** Labels and host names travel as they are, in the first KEY_NEGO frame. */

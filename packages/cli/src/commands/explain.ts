@@ -72,8 +72,8 @@ async function explainDestination(
 
 /** Negotiates what the plan promises, and sends no request. */
 async function tryHost(route: Route, host: HostPlan): Promise<Found> {
-  const { proxyKey, key: hostKey } = await route.to(host);
-  return { proxyKey, hostKey };
+  const { client, proxyKey, key: hostKey } = await route.to(host);
+  return { proxyKey, hostKey, fronted: client.session.fronted };
 }
 
 /** Opens the tunnel that a program would get, and sends nothing through it. */
@@ -81,5 +81,5 @@ async function tryTunnel(route: Route, { host, port }: Place, selfProtected: boo
   const { client, key } = (await route.hop()) as Hop;
   const tunnel = await client.tunnel(host, port, { key, selfProtected });
   tunnel.destroy();
-  return { proxyKey: key, hostKey: undefined };
+  return { proxyKey: key, hostKey: undefined, fronted: false };
 }

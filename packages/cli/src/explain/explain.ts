@@ -8,7 +8,7 @@ import { formatPlace, type Place, peerNameOf } from '../route/target.ts';
 import type { Chosen } from '../settings.ts';
 import { stateKey } from './keys.ts';
 import { HOP_KEY, HOST_KEY, type Passage, stateMessage, stateSight } from './messages.ts';
-import { notesOn } from './notes.ts';
+import { frontNote, notesOn } from './notes.ts';
 import type { Explanation, KeyStatement, SourceStatement, WireStatement } from './schema.ts';
 import { stateChosen } from './sources.ts';
 
@@ -26,6 +26,8 @@ export interface ProgramPlan {
 export interface Found {
   readonly proxyKey: KeyInfo | undefined;
   readonly hostKey: KeyInfo | undefined;
+  /** A front stands before the host (spec chapter 10). */
+  readonly fronted: boolean;
 }
 
 /** What is the same for all targets. */
@@ -158,6 +160,7 @@ function compose(parts: {
     ...{ name: 'wire 2', from: proxyParty, to: hostParty },
     sees: stateSight('wire 2', passages, hostKeys),
   };
+  const front = found?.fronted ? [frontNote(hostParty)] : [];
   const explanation = {
     target,
     basis: found === undefined ? ('configuration' as const) : ('connection' as const),
@@ -166,7 +169,7 @@ function compose(parts: {
     messages: passages.map((passage) => stateMessage(passage, keys)),
     decidedBy: [...given, ...parts.decidedBy].flatMap(decision),
   };
-  return { ...explanation, notes: [...parts.unsealed, ...notesOn(explanation, hostParty)] };
+  return { ...explanation, notes: [...parts.unsealed, ...notesOn(explanation, hostParty), ...front] };
 }
 
 const OPEN_HOST =

@@ -11,6 +11,10 @@ export function notesOn({ keys, messages, basis }: Statement, host: string): str
   ];
 }
 
+export function frontNote(host: string): string {
+  return `A front stands before ${host}: it sees what a listener sees, and passes on what it cannot open.`;
+}
+
 function noteOnKey(key: KeyStatement, basis: Statement['basis']): string[] {
   const { name, with: party } = key;
   switch (key.proves) {
