@@ -19,7 +19,7 @@ class Side {
   constructor(role: Role, file: Uint8Array) {
     const keyring = new Keyring();
     keyring.add(new PreSharedKey(file), { label: 'shared', authorities: ['', 'host'] });
-    this.keys = new KeyRegistry({ role, keeper: new LocalKeeper({ keyring }) });
+    this.keys = new KeyRegistry({ role, keeper: new LocalKeeper({ keyring, replaysKnownSince: 0 }) });
     this.session = new Session({
       role,
       keys: this.keys,

@@ -7,6 +7,7 @@ import { type KeyInfo, type Level, type SessionConfig, UsageError } from '@keymu
 import {
   decodeResponse,
   encodeRequest,
+  headerValue,
   MuxSession,
   type MuxStream,
   protection,
@@ -14,6 +15,7 @@ import {
 } from '@keymux/streams';
 import { connectCarrier, nameOf, parseAddress } from './address.ts';
 import type { Cookies } from './cookies.ts';
+import { EarlyData } from './early-data.ts';
 import { RefusedError } from './errors.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { HostPolicy } from './host-policy.ts';
@@ -32,6 +34,11 @@ export interface ClientOptions {
   readonly policy?: HostPolicy | undefined;
   /** Hosts that have demanded sealing; without it nothing is remembered. */
   readonly memory?: HostMemory | undefined;
+  /**
+   * Methods that may travel as early data under a key that was negotiated so: GET and HEAD by default, CONNECT for tunnels. Others wait until the key is
+   * confirmed.
+   */
+  readonly earlyMethods?: readonly string[];
   /** Cookies to send and to learn; without it there are none. */
   readonly cookies?: Cookies | undefined;
   /** Refuse to send a request without a key: promised where nobody seals the carrier. */
@@ -97,6 +104,7 @@ export class Client {
   readonly session: MuxSession;
   readonly #options: ClientOptions;
   readonly #depth: number;
+  readonly #earlyData: EarlyData;
 
   constructor(carrier: Duplex, options: ClientOptions = {}) {
     this.#options = options;
@@ -106,6 +114,7 @@ export class Client {
       ...{ role: 'client', keeper, peerName },
       ...(config ? { config } : {}),
     });
+    this.#earlyData = new EarlyData(this.session, options.earlyMethods);
   }
 
   /** Connects to `host:port`, `unix:/path`, `ws://…` or `wss://…`. Rejects with AddressError or the system's error. */
@@ -126,6 +135,13 @@ export class Client {
    * demands cannot be remembered, or the stream's error.
    */
   async request(options: RequestOptions): Promise<Response> {
+    const { method = 'GET', body, key, signal } = options;
+    const repeatable = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
+    const send = (current: KeyInfo | undefined) => this.#request({ ...options, key: current });
+    return this.#earlyData.send({ method, key, repeatable, signal, send }, ({ body }) => body.destroy());
+  }
+
+  #request(options: RequestOptions): Promise<Response> {
     const { method = 'GET', host, path, scheme = 'http', body, key, signal } = options;
     this.#requireKey(key);
     const guard = new RequestGuard(options, this.#options);
@@ -189,21 +205,21 @@ export class Client {
     const { key, selfProtected = false, signal } = options;
     this.#requireKey(key);
     const destination = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const headers: HeaderList = [
-      [':method', 'CONNECT'],
-      [':path', destination],
-      [':host', destination],
-      [':version', 'HTTP/1.1'],
-    ];
-    const stream = this.session.openStream(headers, {
-      key,
-      payloadOutside: selfProtected && key !== undefined,
-      signal,
-    });
-    await replied(stream, signal);
-    const { status, headers: answered } = decodeResponse(stream.replyHeaders ?? []);
+    const open = (current: KeyInfo | undefined) =>
+      this.session.openStream(connectHead(destination), {
+        key: current,
+        payloadOutside: selfProtected && key !== undefined,
+        signal,
+      });
+    const send = async (current: KeyInfo | undefined) => {
+      const stream = open(current);
+      await replied(stream, signal);
+      return { stream, ...decodeResponse(stream.replyHeaders ?? []) };
+    };
+    const attempt = { method: 'CONNECT', key, repeatable: true, signal, send };
+    const { stream, status, headers } = await this.#earlyData.send(attempt, ({ stream }) => stream.destroy());
     if (status === 200) return stream;
-    const reason = answered.find(([name]) => name === 'keymux-reason')?.[1] ?? '';
+    const reason = headerValue(headers, 'keymux-reason') ?? '';
     stream.destroy();
     throw new RefusedError(destination, status, reason);
   }
@@ -232,6 +248,15 @@ export class Client {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function connectHead(destination: string): HeaderList {
+  return [
+    [':method', 'CONNECT'],
+    [':path', destination],
+    [':host', destination],
+    [':version', 'HTTP/1.1'],
+  ];
 }
 
 /** Waits for the reply of a stream; rejects with the stream's error if it ends without one, or the signal's reason. */

@@ -256,7 +256,12 @@ export function renegotiable({ algorithm }: { readonly algorithm: number }): boo
 
 function keyInfo(keyId: number, made: RunSecret): KeyInfo {
   const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy } = made;
-  const { identity, restrictions } = made;
+  const { identity, restrictions, mayRepeat } = made;
   const info = { keyId, generation, level, early, algorithm, label, authority, peer, forwardSecrecy };
-  return { ...info, ...(identity && { identity }), ...(restrictions && { restrictions }) };
+  return {
+    ...info,
+    ...(mayRepeat && { mayRepeat }),
+    ...(identity && { identity }),
+    ...(restrictions && { restrictions }),
+  };
 }

@@ -69,6 +69,8 @@ export interface RunSecret {
   readonly directions: 'both' | 'initiator';
   /** What is sealed under it may be a replay. */
   readonly early: boolean;
+  /** Early data only: it may have been accepted by this side before, which knows only what came since it was started (spec 3.7). */
+  readonly mayRepeat?: true;
   /** Whether the run has proven the peer. If not, the first envelope that opens does (spec 3.8). */
   readonly confirmed: boolean;
   /** The level once the peer is proven. */

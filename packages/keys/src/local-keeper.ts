@@ -44,6 +44,11 @@ export interface LocalKeeperOptions {
   readonly runTimeout?: number;
   /** First messages to remember for a label (spec 3.7); 65,536 by default. */
   readonly replayCapacity?: number;
+  /**
+   * Since when this keeper knows all first messages that were accepted with its keys, in milliseconds since 1970. By default since it was made: for as long as
+   * an earlier process may have accepted the same message, early data is marked so and sessions refuse it. 0 says that there was none.
+   */
+  readonly replaysKnownSince?: number;
 }
 
 /** A run between two messages. */
@@ -98,7 +103,7 @@ export class LocalKeeper implements Keeper {
     this.#mlKem = () => loadMlKem(random);
     this.#maxRuns = options.maxRuns ?? 1024;
     this.#runTimeout = options.runTimeout ?? 10_000;
-    this.#replays = new ReplayCache(options.replayCapacity);
+    this.#replays = new ReplayCache(options.replayCapacity, options.replaysKnownSince ?? this.#clock());
     // So that the first handshake does not wait for it. If it fails, that handshake will say so.
     if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
   }
@@ -185,6 +190,7 @@ export class LocalKeeper implements Keeper {
       verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim),
       mayBeAnonymous: ({ authority }) => this.#anonymous.has(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
+      remembers: (timestamp) => this.#replays.remembers(timestamp),
       claimNonce: (nonce) => {
         ownNonce = Buffer.from(nonce).toString('latin1');
         this.#ownNonces.add(ownNonce);

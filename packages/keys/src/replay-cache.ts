@@ -11,10 +11,17 @@ export type Admission = 'fresh' | 'clock' | 'replay' | 'full';
 export class ReplayCache {
   readonly #labels = new Map<string, LabelCache>();
   readonly #capacity: number;
+  readonly #since: number;
 
-  /** `capacity` is per label. */
-  constructor(capacity = 65_536) {
+  /** `capacity` is per label. `since` is when the cache was made; what was accepted before that it does not know. */
+  constructor(capacity = 65_536, since = Number.NEGATIVE_INFINITY) {
     this.#capacity = capacity;
+    this.#since = since;
+  }
+
+  /** Whether a message with this timestamp cannot have been accepted before the cache was made. */
+  remembers(timestamp: number): boolean {
+    return timestamp > this.#since + REPLAY_WINDOW;
   }
 
   /** Judges a message, and remembers it if it is fresh. Times are milliseconds since 1970. */

@@ -44,6 +44,20 @@ describe('C12: a first message of psk, sent again', () => {
     }
   });
 
+  it('leads to early data that may repeat, as long as an earlier process can have accepted it', async () => {
+    const { first } = await recordedRun();
+    for (const [started, mayRepeat] of [
+      [CLOCK - REPLAY_WINDOW - 1, undefined],
+      [CLOCK - REPLAY_WINDOW, true],
+      [CLOCK, true],
+    ] as const) {
+      const server = new Side('server', keeperOf('server', { replaysKnownSince: started }));
+      await server.play([first]);
+      expect(server.registry.receiver(1, 0)?.info.mayRepeat).toBe(mayRepeat);
+      expect(server.registry.receiver(1, 1)?.info.mayRepeat).toBeUndefined();
+    }
+  });
+
   it('is refused when the cache is full', async () => {
     const wire = link({ server: { replayCapacity: 1 } });
     for (let run = 0; run < 2; run++) {

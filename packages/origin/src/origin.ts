@@ -4,7 +4,7 @@ import type { ListenOptions } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Keeper, SHARED_KEY_PREFERENCE } from '@keymux/keys';
-import type { KeyInfo, Level } from '@keymux/session';
+import { acceptMethods, type KeyInfo, type Level, SAFE_METHODS } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
@@ -24,6 +24,11 @@ import { type HostOptions, Router } from './router.ts';
 export interface OriginOptions extends Omit<SessionServerOptions, 'keeper'> {
   readonly keeper?: Keeper | undefined;
   readonly hosts: readonly HostOptions[];
+  /**
+   * Methods of requests that are taken as early data, which can be replays; `request.security.early` tells. GET and HEAD by default; a client sends refused
+   * ones again when they cannot be. A handler that wants that for one request answers with 425.
+   */
+  readonly earlyMethods?: readonly string[];
 }
 
 /** What became of a request. */
@@ -58,7 +63,11 @@ export class Origin extends EventEmitter<OriginEvents> {
   constructor(options: OriginOptions) {
     super();
     this.#router = new Router(options.hosts);
-    this.#server = new SessionServer(options);
+    const { earlyMethods = SAFE_METHODS, config } = options;
+    this.#server = new SessionServer({
+      ...options,
+      config: { acceptEarly: acceptMethods(earlyMethods), ...config },
+    });
     this.#server.on('session', (session, peer) => {
       session.on('stream', (stream) => void this.#serve(session, stream, peer));
       this.emit('session', session, peer);

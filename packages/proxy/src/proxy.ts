@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { STATUS_CODES } from 'node:http';
 import type { ListenOptions, Socket } from 'node:net';
 import type { Keeper } from '@keymux/keys';
-import type { Level } from '@keymux/session';
+import { acceptMethods, type Level } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
@@ -30,6 +30,8 @@ export interface ProxyOptions extends Omit<SessionServerOptions, 'keeper'> {
   /** Time for looking up and connecting to a destination, in milliseconds; 10,000 by default. */
   readonly connectTimeout?: number;
   readonly lookup?: DialOptions['lookup'];
+  /** Take CONNECT as early data, which can be a replay: somebody could have the proxy connect once more. Not by default. */
+  readonly earlyConnect?: boolean;
 }
 
 /** What happened to a CONNECT. */
@@ -72,7 +74,8 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       timeout: options.connectTimeout ?? 10_000,
       ...(options.lookup ? { lookup: options.lookup } : {}),
     };
-    this.#server = new SessionServer(options);
+    const acceptEarly = acceptMethods(options.earlyConnect ? ['CONNECT'] : []);
+    this.#server = new SessionServer({ ...options, config: { acceptEarly, ...options.config } });
     this.#server.on('session', (session, peer) => {
       const limits = [new DialLimit(MAX_DIALS.session), this.#limit];
       session.on('stream', (stream) => void this.#serve(stream, peer, limits));

@@ -30,7 +30,7 @@ export interface SessionConfig {
   readonly drainTimeout: number;
   /** Which windows the peer knows. */
   readonly peerFlowControl: PeerFlowControl;
-  /** Which sealed requests may be taken as early data, which can be a replay (spec 3.7). */
+  /** Which requests may be taken as early data, which can be a replay (spec 3.7); by default GET and HEAD. See `acceptMethods`. */
   readonly acceptEarly: (headers: HeaderList) => boolean;
   readonly padding: Padding;
   readonly budgets: Budgets;
@@ -46,7 +46,14 @@ export type PeerFlowControl = 'full' | 'streams' | 'none';
 /** How envelopes are padded (spec 4.1). */
 export type Padding = 'none' | 'fixed' | 'padme';
 
-const SAFE_METHODS = new Set(['GET', 'HEAD']);
+/** Methods that change nothing when they come twice. */
+export const SAFE_METHODS: readonly string[] = ['GET', 'HEAD'];
+
+/** For `acceptEarly`: requests with these methods. */
+export function acceptMethods(methods: Iterable<string>): SessionConfig['acceptEarly'] {
+  const accepted = new Set(methods);
+  return (headers) => accepted.has(headers.find(([name]) => name === ':method')?.[1] ?? '');
+}
 
 export const DEFAULT_CONFIG: SessionConfig = {
   streamWindow: 256 * 1024,
@@ -58,7 +65,7 @@ export const DEFAULT_CONFIG: SessionConfig = {
   keepAlive: 30_000,
   keepAliveTimeout: 15_000,
   drainTimeout: 30_000,
-  acceptEarly: (headers) => SAFE_METHODS.has(headers.find(([name]) => name === ':method')?.[1] ?? ''),
+  acceptEarly: acceptMethods(SAFE_METHODS),
   peerFlowControl: 'full',
   padding: 'none',
   budgets: DEFAULT_BUDGETS,

@@ -1,6 +1,13 @@
 export { type Budget, type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
 export type { OpenOptions, ReplyOptions } from './commands.ts';
-export { DEFAULT_CONFIG, type Padding, type SessionConfig, sessionConfig } from './config.ts';
+export {
+  acceptMethods,
+  DEFAULT_CONFIG,
+  type Padding,
+  SAFE_METHODS,
+  type SessionConfig,
+  sessionConfig,
+} from './config.ts';
 export { KeyGoneError, type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export { FrontLink, type HostPort } from './front-link.ts';

@@ -10,6 +10,8 @@ export interface KeyInfo {
   readonly level: Level;
   /** Whether what arrives under this generation may be a replay (spec 3.7). */
   readonly early: boolean;
+  /** Early data only: it may have been accepted by this side before, which knows only what came since it was started (spec 3.7). */
+  readonly mayRepeat?: true;
   readonly algorithm: number;
   readonly label: string;
   /** The host this key speaks for; empty for a connection key. */

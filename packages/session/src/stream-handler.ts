@@ -126,7 +126,8 @@ export class StreamHandler {
     if (draining) throw refused('going away');
     if (key !== undefined && retiredKeys.has(key.keyId)) throw refused('the key is retired');
     if (peerStreams >= config.maxConcurrentStreams) throw refused('too many concurrent streams');
-    if (key?.early && !config.acceptEarly(headers)) throw refused('not acceptable as early data');
+    if (key?.early && (key.mayRepeat || !config.acceptEarly(headers)))
+      throw refused('not acceptable as early data');
   }
 
   #synReply(stream: Stream, frame: SynReply, block: Uint8Array, key: KeyInfo | undefined): void {

@@ -224,6 +224,17 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     }
   }
 
+  /**
+   * The key once what it seals is no early data any more: at once for most, else when the peer's randomness is in it (spec 3.7). Rejects as `negotiate` does.
+   */
+  async confirmed({ keyId }: KeyInfo, signal?: AbortSignal): Promise<KeyInfo> {
+    signal?.throwIfAborted();
+    const key = this.#established.get(keyId);
+    if (key !== undefined && !key.early) return key;
+    if (this.#finished) throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over');
+    return this.#pending.wait(keyId, false, signal);
+  }
+
   /** Asks the peer for a sign of life; resolves with how long it took, in milliseconds, or rejects with the session's error. */
   async ping(): Promise<number> {
     if (this.#finished) throw new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');

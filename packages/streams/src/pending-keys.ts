@@ -2,6 +2,7 @@ import type { KeyInfo } from '@keymux/session';
 import { withSignal } from './with-signal.ts';
 
 interface Waiting {
+  readonly keyId: number;
   readonly early: boolean;
   readonly resolve: (key: KeyInfo) => void;
   readonly reject: (error: Error) => void;
@@ -9,13 +10,18 @@ interface Waiting {
 
 /** The negotiations of this side that somebody waits for. */
 export class PendingKeys {
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Set<Waiting>();
+  /** Why runs were turned down, for who asks later; a session has few key IDs. */
+  readonly #rejected = new Map<number, Error>();
 
   /** Settles when the key can seal; with `early` also if it can seal early data only. */
   wait(keyId: number, early: boolean, signal: AbortSignal | undefined): Promise<KeyInfo> {
+    const rejected = this.#rejected.get(keyId);
+    if (rejected !== undefined) return Promise.reject(rejected);
     return withSignal(signal, (resolve, reject) => {
-      this.#waiting.set(keyId, { early, resolve, reject });
-      return () => this.#waiting.delete(keyId);
+      const waiting = { keyId, early, resolve, reject };
+      this.#waiting.add(waiting);
+      return () => this.#waiting.delete(waiting);
     });
   }
 
@@ -24,18 +30,26 @@ export class PendingKeys {
   }
 
   canSeal(key: KeyInfo): void {
-    const waiting = this.#waiting.get(key.keyId);
-    if (waiting === undefined || (key.early && !waiting.early)) return;
-    this.#waiting.delete(key.keyId);
-    waiting.resolve(key);
+    for (const waiting of this.#of(key.keyId)) {
+      if (key.early && !waiting.early) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve(key);
+    }
   }
 
   reject(keyId: number, error: Error): void {
-    this.#waiting.get(keyId)?.reject(error);
-    this.#waiting.delete(keyId);
+    this.#rejected.set(keyId, error);
+    for (const waiting of this.#of(keyId)) {
+      this.#waiting.delete(waiting);
+      waiting.reject(error);
+    }
   }
 
   rejectAll(error: Error): void {
-    for (const keyId of [...this.#waiting.keys()]) this.reject(keyId, error);
+    for (const { keyId } of [...this.#waiting]) this.reject(keyId, error);
+  }
+
+  #of(keyId: number): Waiting[] {
+    return [...this.#waiting].filter((waiting) => waiting.keyId === keyId);
   }
 }

@@ -93,6 +93,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   // Only now: the cache is for messages of holders of the key, and nobody else learns how it judges.
   const admission = environment.admit(offer.label, nonce, timestamp);
   if (admission !== 'fresh') throw keyFailure(admission === 'full' ? 'replay-cache-full' : admission);
+  const mayRepeat = !environment.remembers(timestamp);
 
   const first = extendTranscript(transcript, frame);
   const answer = message(context, true, concat(environment.random(HASH_LENGTH), NO_TAG));
@@ -100,7 +101,10 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   const last = extendTranscript(first, answer);
   return {
     frame: answer,
-    secrets: [earlySecret(environment, offer, key, first), confirmedSecret(environment, offer, key, last)],
+    secrets: [
+      { ...earlySecret(environment, offer, key, first), ...(mayRepeat && { mayRepeat }) },
+      confirmedSecret(environment, offer, key, last),
+    ],
   };
 }
 
