@@ -57,6 +57,20 @@ describe('keymux get', () => {
     expect(stderr).toMatch(/a\.test -> client: sealed with key 1/);
   });
 
+  test('a host that is an IPv6 address has a key as others have', async () => {
+    const key = await makeKey(scope);
+    const { keeper } = await keeperOf({ file: key, authorities: ['::1'] });
+    const origin = new Origin({ hosts: [{ name: '::1', handler: () => answer('six') }], keeper });
+    scope.defer(() => origin.close());
+    const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
+    for (const url of ['keymux://[::1]/', 'keymux://[::1]:99/', 'keymux://[0:0::1]/']) {
+      const args = ['get', url, '--key', `::1=${key}`, '--connect-to', `127.0.0.1:${port}`, '--json'];
+      expect(jsonLines((await keymuxInside(args)).stdout)).toMatchObject([
+        { status: 200, level: 'authenticated' },
+      ]);
+    }
+  });
+
   test('--json tells what was sealed, under which key, at which level', async () => {
     const to = await serve(() => answer('body'), { key: await makeKey(scope) });
     const { code, stdout } = await keymuxInside(['get', 'keymux://a.test/x', ...to, '--json']);

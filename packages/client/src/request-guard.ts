@@ -1,6 +1,6 @@
 import type { HeaderList } from '@keymux/frames';
 import type { KeyInfo, Level } from '@keymux/session';
-import { type MuxStream, protection, satisfies, stronger, weaker } from '@keymux/streams';
+import { hostnameOf, type MuxStream, protection, satisfies, stronger, weaker } from '@keymux/streams';
 import { HostKeyError, LevelError } from './errors.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { HostPolicy, Requirement } from './host-policy.ts';
@@ -75,11 +75,6 @@ export class RequestGuard {
     if (answerKey === undefined || answerKey.authority === this.hostname) return true;
     return answerKey.authority === '' && answerKey.keyId === this.#request.key?.keyId;
   }
-}
-
-/** The name alone, in lower case, as keys speak for it. */
-function hostnameOf(host: string): string {
-  return host.toLowerCase().replace(/:[0-9]+$/, '');
 }
 
 function highest(a: Requirement, b: Requirement | undefined): Requirement {

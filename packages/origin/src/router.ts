@@ -1,4 +1,4 @@
-import type { Protection, RequestHead } from '@keymux/streams';
+import { hostnameOf, type Protection, type RequestHead } from '@keymux/streams';
 import type { Demand } from './demand.ts';
 import type { Handler } from './handler.ts';
 
@@ -32,7 +32,7 @@ export class Router {
   /** The host, or the HTTP status to refuse with: 421 if this host, or this key, is the wrong one; 405 for CONNECT. */
   find(request: RequestHead, received: Protection): HostOptions | number {
     if (request.method === 'CONNECT') return 405;
-    const name = request.host.replace(/:[0-9]+$/, '');
+    const name = hostnameOf(request.host);
     const host = this.#hosts.get(name);
     if (host === undefined) return 421;
     return received.key === undefined || received.key.authority === name ? host : 421;

@@ -8,6 +8,7 @@ export {
   encodeRequest,
   encodeResponse,
   headerValue,
+  hostnameOf,
   isHopByHop,
   MessageError,
   type RequestHead,

@@ -85,6 +85,14 @@ export function decodeRequest(headers: HeaderList): RequestHead {
   return { method, path, host, scheme: pseudo.get(':scheme') ?? 'http', headers: ordinary(headers) };
 }
 
+/** The host of `:host` alone, in lower case, as keys speak for it: without a port, and an IPv6 address without its brackets (spec 4.4). */
+export function hostnameOf(host: string): string {
+  return host
+    .toLowerCase()
+    .replace(/:[0-9]+$/, '')
+    .replace(/^\[(.*)\]$/, '$1');
+}
+
 /** Takes an answer's head apart. Throws MessageError. */
 export function decodeResponse(headers: HeaderList): ResponseHead {
   const status = /^([1-9][0-9]{2})(?: (.*))?$/.exec(

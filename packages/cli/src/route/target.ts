@@ -14,7 +14,7 @@ export interface Target {
   readonly url: string;
   /** As it goes into `:host`. */
   readonly host: string;
-  /** In lower case and, if it is an IPv6 address, with brackets. */
+  /** In lower case, as keys speak for it; an IPv6 address is without brackets. */
   readonly hostname: string;
   readonly port: number;
   readonly path: string;
@@ -28,15 +28,15 @@ export function parseTarget(text: string, connectTo: string | undefined): Target
   if (url === undefined || !['keymux:', 'http:'].includes(url.protocol) || url.hostname === '') {
     throw new ConfigError(`"${text}" is no URL to get: write keymux://HOST[:PORT]/PATH`);
   }
-  const hostname = url.hostname.toLowerCase();
+  const hostname = bare(url.hostname.toLowerCase());
   const port = Number(url.port || (url.protocol === 'http:' ? 80 : DEFAULT_PORT));
   return {
     url: text,
     hostname,
     port,
-    host: url.port === '' ? hostname : `${hostname}:${port}`,
+    host: url.host.toLowerCase(),
     path: (url.pathname || '/') + url.search,
-    place: connectTo === undefined ? { host: bare(hostname), port } : parseConnectTo(connectTo),
+    place: connectTo === undefined ? { host: hostname, port } : parseConnectTo(connectTo),
   };
 }
 
@@ -65,7 +65,7 @@ export function parseDestination(text: string): Destination | undefined {
 
 /** The host as the user typed it, wherever the connection goes. */
 export function peerNameOf({ hostname, port }: Target): PeerName {
-  return { host: bare(hostname), port };
+  return { host: hostname, port };
 }
 
 /** `host:port`, with brackets where they are needed. */
