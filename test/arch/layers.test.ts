@@ -20,7 +20,7 @@ const CONSOLE = 'lint/suspicious/noConsole';
 const DEFAULT = 'lint/style/noDefaultExport';
 const RANDOM = 'plugin';
 
-const PACKAGES = ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'cli'];
+const PACKAGES = ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'trace', 'cli'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   frames: [],
   keys: [],
@@ -29,7 +29,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   proxy: ['frames', 'keys', 'session', 'streams'],
   client: ['frames', 'keys', 'session', 'streams'],
   origin: ['frames', 'keys', 'session', 'streams'],
-  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin'],
+  trace: ['frames', 'keys'],
+  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'trace'],
 };
 
 interface Case {

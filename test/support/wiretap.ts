@@ -61,7 +61,8 @@ function record(from: Socket, to: Socket, chunks: Buffer[]): void {
   from.on('data', (chunk: Buffer) => chunks.push(chunk));
   from.pipe(to);
   from.on('error', () => to.destroy());
-  from.on('close', (failed) => failed && to.destroy());
+  // A socket that was cut off has no end that the pipe could pass on.
+  from.on('close', (failed) => (failed ? to.destroy() : to.end()));
 }
 
 /** What anybody can read of one direction of a session. */

@@ -30,6 +30,14 @@ export const list = z
   .default([])
   .transform((value) => (Array.isArray(value) ? value : [value]));
 
+/** Whole numbers, one or several. */
+export const numbers = z
+  .union([z.coerce.number().int().min(0), z.array(z.coerce.number().int().min(0))], {
+    error: 'write a whole number; repeat the option for several',
+  })
+  .default([])
+  .transform((value) => (Array.isArray(value) ? value : [value]));
+
 /** Yes or no; from the environment it comes as text. */
 export const flag = z
   .union(

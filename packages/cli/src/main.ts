@@ -1,35 +1,43 @@
 import yargs, { type Argv } from 'yargs';
 import { connect } from './commands/connect.ts';
 import { demo } from './commands/demo.ts';
+import { dump } from './commands/dump.ts';
 import { explain } from './commands/explain.ts';
 import { front } from './commands/front.ts';
 import { get } from './commands/get.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
 import { proxy } from './commands/proxy.ts';
+import { tap } from './commands/tap.ts';
 import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import {
   connectOptions,
   demoOptions,
+  dumpOptions,
   explainOptions,
   frontOptions,
   getOptions,
   keygenOptions,
   originOptions,
   proxyOptions,
+  tapOptions,
 } from './options.ts';
 import { Output, printError } from './output.ts';
 
 type Options = Record<string, unknown>;
 type Command = (argv: Options, output: Output) => Promise<unknown>;
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'front', 'get', 'explain', 'demo'];
+const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'front', 'get', 'explain', 'dump', 'tap', 'demo'];
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
 /** Runs the program with its arguments (without node and the script); resolves with the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.OK); // who reads it has seen enough
+    throw error;
+  });
   let exit: ExitCode = EXIT.OK;
   const run =
     (command: Command) =>
@@ -105,6 +113,13 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'Say who can read what on the way to a destination, and which option decided so',
       explainOptions,
       run(explain),
+    )
+    .command('dump [file]', 'Print the sessions of a capture, frame by frame', dumpOptions, run(dump))
+    .command(
+      'tap <target>',
+      'Pass connections on to a server and print their sessions, frame by frame',
+      tapOptions,
+      run(tap),
     )
     .command('demo', 'Play the main flows on loopback, with a wiretap on each hop', demoOptions, run(demo))
     .completion('completion', 'Print a completion script for bash or zsh')

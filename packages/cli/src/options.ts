@@ -21,6 +21,13 @@ const AUTHORIZED_KEYS = {
 const identityOption = (describe: string) =>
   ({ type: 'string', describe: `OpenSSH Ed25519 private key file, or agent: ${describe}` }) as const;
 
+const KEYLOG = {
+  type: 'string',
+  array: true,
+  describe:
+    'NAME=FILE: append what opens the key of this host, or with this label, for dump and tap; repeatable',
+} as const;
+
 export const keygenOptions = (argv: Argv): Argv =>
   argv
     .positional('file', { type: 'string', demandOption: true, describe: 'Where to write it; must not exist' })
@@ -137,6 +144,7 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Those who connect are fronts (keymux front), not clients',
     })
+    .option('keylog', KEYLOG)
     .example(
       '$0 origin --key alpha.example=alpha.key --dir alpha.example=./public',
       'serve files under a key of their own',
@@ -210,6 +218,7 @@ const routeOptions = (argv: Argv): Argv =>
 
 export const getOptions = (argv: Argv): Argv =>
   routeOptions(argv)
+    .option('keylog', KEYLOG)
     .example('$0 get keymux://alpha.example/ --key alpha.key', 'directly')
     .example(
       '$0 get keymux://alpha.example/ --key alpha.key --via proxy.example --proxy-key work.key',
@@ -244,3 +253,37 @@ export const explainOptions = (argv: Argv): Argv =>
 
 export const demoOptions = (argv: Argv): Argv =>
   argv.example('$0 demo', 'watch it').example('$0 demo --json', 'one document for scripts');
+
+const looking = (argv: Argv): Argv =>
+  argv
+    .option('keylog', {
+      type: 'string',
+      describe: 'File that --keylog of an endpoint has written: opens what travelled under that key',
+    })
+    .option('connection', { type: 'number', array: true, describe: 'Only these connections; repeatable' })
+    .option('stream', { type: 'number', array: true, describe: 'Only frames of these streams; repeatable' })
+    .option('payload', { type: 'boolean', describe: 'Print the payload of DATA as well' });
+
+export const dumpOptions = (argv: Argv): Argv =>
+  looking(
+    argv.positional('file', {
+      type: 'string',
+      describe: 'pcap or pcapng; without it, or for -, standard input',
+    }),
+  )
+    .example('tcpdump -i lo -U -w - port 6121 | $0 dump', 'look on while it happens')
+    .example('$0 dump session.pcapng --json', 'a JSON object for each frame');
+
+export const tapOptions = (argv: Argv): Argv =>
+  looking(
+    argv
+      .positional('target', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Where to pass connections on to: HOST[:PORT] or unix:/PATH',
+      })
+      .option('listen', {
+        type: 'string',
+        describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1, a free port]',
+      }),
+  ).example('$0 tap proxy.example:6121 --listen 7000', 'then give clients 127.0.0.1:7000 as the proxy');

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 
 /** A fact about what the program does, for the log. `event` names its kind. */
@@ -29,6 +30,11 @@ export class Output {
 
   result(text: string): void {
     process.stdout.write(`${text}\n`);
+  }
+
+  /** Resolves when standard output takes more. Who prints without end waits for it. */
+  async ready(): Promise<void> {
+    if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
   }
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { HeaderList } from '@keymux/frames';
-import type { Keeper, PeerName } from '@keymux/keys';
+import type { Keeper, KeyLog, PeerName } from '@keymux/keys';
 import { type KeyInfo, type Level, type SessionConfig, UsageError } from '@keymux/session';
 import {
   decodeResponse,
@@ -43,6 +43,8 @@ export interface ClientOptions {
   readonly cookies?: Cookies | undefined;
   /** Refuse to send a request without a key: promised where nobody seals the carrier. */
   readonly sealedOnly?: boolean;
+  /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
+  readonly keyLog?: KeyLog | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -109,9 +111,9 @@ export class Client {
   constructor(carrier: Duplex, options: ClientOptions = {}) {
     this.#options = options;
     this.#depth = options.config?.depth ?? 0;
-    const { keeper, config, peerName } = options;
+    const { keeper, config, peerName, keyLog } = options;
     this.session = new MuxSession(carrier, {
-      ...{ role: 'client', keeper, peerName },
+      ...{ role: 'client', keeper, peerName, keyLog },
       ...(config ? { config } : {}),
     });
     this.#earlyData = new EarlyData(this.session, options.earlyMethods);

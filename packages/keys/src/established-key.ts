@@ -4,10 +4,17 @@ import { keyFailure } from './errors.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type RunSecret } from './keeper.ts';
 import type { KeyInfo } from './key-info.ts';
+import type { KeyLog } from './key-log.ts';
 import type { MessageLog } from './message-log.ts';
 import { Opener, type ReceiveKey } from './opener.ts';
 import type { Run } from './run.ts';
-import { chainedSecret, directionKeys, exporterSecret, renegotiationSecret } from './schedule.ts';
+import {
+  chainedSecret,
+  type DirectionKeys,
+  directionKeys,
+  exporterSecret,
+  renegotiationSecret,
+} from './schedule.ts';
 import { Sealer, type SendKey } from './sealer.ts';
 import type { Secret } from './secret.ts';
 
@@ -40,6 +47,7 @@ export class EstablishedKey {
   readonly #side: Side;
   readonly #limits: SealLimits | undefined;
   readonly #onInstalled: (installed: Installed) => void;
+  readonly #keyLog: KeyLog | undefined;
   #info: KeyInfo | undefined;
   #exporter: Secret | undefined;
   /** What the next generation is chained to. */
@@ -55,7 +63,13 @@ export class EstablishedKey {
   #sendRetired = false;
   #receiveRetired = false;
 
-  constructor(side: Side, run: Run, onInstalled: (installed: Installed) => void, limits?: SealLimits) {
+  constructor(
+    side: Side,
+    run: Run,
+    onInstalled: (installed: Installed) => void,
+    limits?: SealLimits,
+    keyLog?: KeyLog,
+  ) {
     this.keyId = run.context.keyId;
     this.algorithm = run.context.algorithm;
     this.peerName = run.context.peerName;
@@ -63,6 +77,7 @@ export class EstablishedKey {
     this.#side = side;
     this.#onInstalled = onInstalled;
     this.#limits = limits;
+    this.#keyLog = keyLog;
   }
 
   get info(): KeyInfo | undefined {
@@ -150,8 +165,18 @@ export class EstablishedKey {
     const { generation } = made;
     const secret = this.#chained(run, made);
     const digests = run.digests(made.early);
-    const keysOf = (side: Side) => directionKeys(secret, generation, side, digests);
     const proven = keyInfo(this.keyId, made);
+    const keysOf = (from: Side): DirectionKeys => {
+      const keys = directionKeys(secret, generation, from, digests);
+      this.#keyLog?.(proven, () => ({
+        keyId: this.keyId,
+        generation,
+        from,
+        key: keys.key.export(),
+        iv: keys.iv,
+      }));
+      return keys;
+    };
     const info: KeyInfo = made.confirmed ? proven : { ...proven, level: 'none' };
     const isInitiator = run.context.role === 'initiator';
     const seals = made.directions === 'both' || isInitiator;

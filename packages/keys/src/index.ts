@@ -6,6 +6,7 @@ export {
   algorithmName,
   SHARED_KEY_PREFERENCE,
 } from './algorithm-ids.ts';
+export { describeNego, type NegoDescription } from './describe-message.ts';
 export type { SealLimits } from './envelope.ts';
 export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
 export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
@@ -21,6 +22,7 @@ export { AuthorizedKeysFile, KnownHostsFile, type TrustSource } from './identity
 export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
 export type { KeyInfo } from './key-info.ts';
+export { formatKeyLogEntry, type KeyLog, type KeyLogEntry, openLogged, parseKeyLog } from './key-log.ts';
 export { Keyring, type KeyUse } from './keyring.ts';
 export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';
 export type { NegoFrame } from './nego-frame.ts';

@@ -5,6 +5,7 @@ import { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type Keeper } from './keeper.ts';
 import type { KeyInfo } from './key-info.ts';
+import type { KeyLog } from './key-log.ts';
 import type { NegoFrame } from './nego-frame.ts';
 import { asKeyError, type NegotiateOptions, Negotiator } from './negotiator.ts';
 import type { ReceiveKey } from './opener.ts';
@@ -27,6 +28,8 @@ export interface KeyRegistryOptions {
   readonly maxPeerRuns?: number;
   /** Milliseconds from a run's first message to its last; 10,000 by default (spec 3.2). */
   readonly runTimeout?: number;
+  /** Told of each generation of each key; only where somebody has asked for it. */
+  readonly keyLog?: KeyLog | undefined;
   /** For tests only. */
   readonly sealLimits?: SealLimits;
 }
@@ -41,6 +44,7 @@ export interface KeyRegistryOptions {
 export class KeyRegistry {
   readonly #side: Side;
   readonly #sealLimits: SealLimits | undefined;
+  readonly #keyLog: KeyLog | undefined;
   readonly #events = new EventQueue();
   readonly #negotiator: Negotiator;
   readonly #keys = new Map<number, EstablishedKey>();
@@ -48,6 +52,7 @@ export class KeyRegistry {
   constructor(options: KeyRegistryOptions) {
     this.#side = options.role;
     this.#sealLimits = options.sealLimits;
+    this.#keyLog = options.keyLog;
     this.#negotiator = new Negotiator({
       side: options.role,
       keeper: options.keeper,
@@ -317,6 +322,7 @@ export class KeyRegistry {
         if (key.renegotiated && installed.send) this.#events.push({ type: 'moved', keyId: key.keyId });
       },
       this.#sealLimits,
+      this.#keyLog,
     );
     this.#keys.set(key.keyId, key);
     return key;

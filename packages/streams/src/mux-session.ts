@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
-import { type Keeper, KeyRegistry, type PeerName } from '@keymux/keys';
+import { type Keeper, type KeyLog, KeyRegistry, type PeerName } from '@keymux/keys';
 import {
   type KeyGoneError,
   type KeyInfo,
@@ -36,6 +36,8 @@ export interface MuxSessionOptions {
   readonly peerAddress?: string | undefined;
   /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
   readonly link?: boolean;
+  /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
+  readonly keyLog?: KeyLog | undefined;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
@@ -119,9 +121,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.role = role;
     this.carrier = carrier;
     this.#now = options.now ?? (() => performance.now());
-    const { peerName, peerAddress } = options;
-    this.#keys =
-      keeper && new KeyRegistry({ role, keeper, depth: options.config?.depth ?? 0, peerName, peerAddress });
+    const { peerName, peerAddress, keyLog } = options;
+    const depth = options.config?.depth ?? 0;
+    this.#keys = keeper && new KeyRegistry({ role, keeper, depth, peerName, peerAddress, keyLog });
     const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
       role,

@@ -3,10 +3,11 @@ import type { Response } from '@keymux/client';
 import { KnownHostsFile } from '@keymux/keys';
 import { z } from 'zod';
 import { type BodyPlace, writeBody } from '../body.ts';
-import { flag, readSettings } from '../config.ts';
+import { flag, list, readSettings } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { withFirstContact } from '../first-contact.ts';
+import { keyLogFiles } from '../key-log-files.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
 import { type Output, printable } from '../output.ts';
 import { loadRoute } from '../route/keepers.ts';
@@ -25,6 +26,7 @@ export const getSchema = z.object({
   level: z.enum(['none', 'passive', 'authenticated']).optional(),
   output: z.string().optional(),
   include: flag,
+  keylog: list,
 });
 
 type GetConfig = z.output<typeof getSchema>;
@@ -38,7 +40,7 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
   }
   const plan = planRoute(settings);
   const knownHosts = new KnownHostsFile(plan.knownHosts.value);
-  const route = new Route(plan, await loadRoute(plan, output));
+  const route = new Route(plan, await loadRoute(plan, output), keyLogFiles(config.keylog, output));
   try {
     let exit: ExitCode = EXIT.OK;
     for (const host of plan.hosts) {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { algorithms, assignments, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { serverIdentities } from '../identities.ts';
+import { keyLogFiles } from '../key-log-files.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -23,6 +24,7 @@ const schema = z.object({
   secret: z.string().optional(),
   origin: list,
   behindFront: flag,
+  keylog: list,
 });
 
 /** `keymux origin` */
@@ -74,7 +76,10 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
       };
     }),
   );
-  const server = new Origin({ keeper, hosts, origins: config.origin, behindFront: config.behindFront });
+  const server = new Origin({
+    ...{ keeper, hosts, origins: config.origin, behindFront: config.behindFront },
+    keyLog: keyLogFiles(config.keylog, output),
+  });
   server.on('request', (report) => {
     const { method, host, path, status, received, sent, error } = report;
     const text = `${method} ${host}${path} ${status} (request ${received}, answer ${sent})`;

@@ -1,4 +1,5 @@
 import { Client } from '@keymux/client';
+import type { KeyLog } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { type RouteKeys, requestFor } from './keepers.ts';
 import type { HostPlan, ProxyPlan, RoutePlan } from './plan.ts';
@@ -23,13 +24,15 @@ export interface Reached {
 export class Route {
   readonly #plan: RoutePlan;
   readonly #keys: RouteKeys;
+  readonly #keyLog: KeyLog | undefined;
   #hop: Hop | undefined;
   readonly #sessions = new Map<string, { client: Client; proxyKey: KeyInfo | undefined }>();
   readonly #hostKeys = new Map<string, KeyInfo>();
 
-  constructor(plan: RoutePlan, keys: RouteKeys) {
+  constructor(plan: RoutePlan, keys: RouteKeys, keyLog?: KeyLog) {
     this.#plan = plan;
     this.#keys = keys;
+    this.#keyLog = keyLog;
   }
 
   /** Opens what is not open yet. Rejects with the error of whatever failed. */
@@ -48,7 +51,7 @@ export class Route {
   async hop(): Promise<Hop | undefined> {
     const { proxy } = this.#plan;
     if (proxy !== undefined && !this.#hop?.client.session.takesStreams)
-      this.#hop = await connectToProxy(proxy, this.#keys);
+      this.#hop = await connectToProxy(proxy, this.#keys, this.#keyLog);
     return this.#hop;
   }
 
@@ -59,7 +62,7 @@ export class Route {
 
   async #open({ target, payloadOutside: selfProtected }: HostPlan, place: string) {
     const { keeper } = this.#keys.hosts;
-    const session = { keeper, peerName: peerNameOf(target) };
+    const session = { keeper, peerName: peerNameOf(target), keyLog: this.#keyLog };
     const hop = await this.hop();
     if (hop === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
     const { client, key } = hop;
@@ -88,8 +91,9 @@ export class Route {
 export async function connectToProxy(
   { address, key: plan }: ProxyPlan,
   { proxy: keys }: Pick<RouteKeys, 'proxy'>,
+  keyLog?: KeyLog,
 ): Promise<Hop> {
-  const client = await Client.connect(address.value, keys && { keeper: keys.keeper });
+  const client = await Client.connect(address.value, keys && { keeper: keys.keeper, keyLog });
   const request = keys && requestFor(plan, keys);
   if (request === undefined) return { client, key: undefined };
   try {
