@@ -1,6 +1,14 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { encodeControl, FrameDecoder, type Item, SETTING } from '@keymux/frames';
+import {
+  type ControlFrame,
+  decodeHeaderBlock,
+  encodeControl,
+  FrameDecoder,
+  HeaderDecompressor,
+  type Item,
+  SETTING,
+} from '@keymux/frames';
 import type { Scope } from './scope.ts';
 import { listen } from './servers.ts';
 
@@ -15,7 +23,9 @@ export const ANNOUNCEMENT = encodeControl({
 export class Attacker {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder({ place: 'outside', sealed: true });
+  readonly #decompressor = new HeaderDecompressor();
   readonly #items: Item[] = [];
+  readonly #replies = new Map<number, string>();
   /** Every byte that came. */
   readonly received: Buffer[] = [];
   /** Settles when the connection is over. */
@@ -32,6 +42,7 @@ export class Attacker {
       this.#decoder.push(Uint8Array.from(chunk));
       for (let item = this.#decoder.next(); item !== undefined; item = this.#decoder.next()) {
         this.#items.push(item);
+        if (item.kind === 'control') this.#note(item.frame);
       }
     });
   }
@@ -82,9 +93,20 @@ export class Attacker {
     }
   }
 
+  #note(frame: ControlFrame): void {
+    if (frame.type !== 'syn-reply' && frame.type !== 'headers') return;
+    const headers = new Map(decodeHeaderBlock(this.#decompressor.decompress(frame.block)));
+    if (frame.type === 'syn-reply') this.#replies.set(frame.streamId, headers.get(':status') ?? '');
+  }
+
   /** Resets of streams so far: stream and status. */
   get resets(): Map<number, number> {
     return new Map(this.#frames('rst-stream').map(({ streamId, status }) => [streamId, status]));
+  }
+
+  /** Answers so far: stream and `:status`. */
+  get replies(): Map<number, string> {
+    return this.#replies;
   }
 
   #frames<T extends 'key-nego' | 'goaway' | 'rst-stream'>(type: T) {

@@ -294,7 +294,7 @@ export class Negotiator {
   /** Puts a step into the keeper's hands. Whatever comes of it, even an exception, comes later and as an event. */
   #ask(run: Run, question: () => Promise<Step>): void {
     run.phase = 'keeper';
-    void (async () => question())().then(
+    void (async () => checkedStep(await question()))().then(
       (step) => this.#answered(run, step),
       (error: unknown) => this.#refused(run, error),
     );
@@ -378,4 +378,14 @@ export class Negotiator {
 export function asKeyError(error: unknown): KeyError {
   if (error instanceof KeyError) return error;
   return keyFailure('keeper', error instanceof Error ? error.message : undefined, error);
+}
+
+/** A keeper may be another program: what it answers is looked at before it is used. Throws KeyError, or TypeError for what is no answer at all. */
+function checkedStep(step: Step): Step {
+  const { run, secrets, send } = step;
+  const sound = send === undefined || send.data instanceof Uint8Array;
+  if (!Number.isInteger(run) || !Array.isArray(secrets) || !sound) {
+    throw keyFailure('keeper', 'its answer is malformed');
+  }
+  return step;
 }

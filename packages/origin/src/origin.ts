@@ -136,7 +136,7 @@ export class Origin extends EventEmitter<OriginEvents> {
       await answer(response).finally(() => discard(response.body));
     } catch (error) {
       const response = explain(error);
-      await answer(response, response.status === 500 ? (error as Error) : undefined).catch(() =>
+      await answer(response, response.status === 500 ? asError(error) : undefined).catch(() =>
         stream.destroy(),
       );
     } finally {
@@ -207,9 +207,15 @@ function discard(body: OriginResponse['body']): void {
   body.destroy();
 }
 
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new Error('the handler threw what is no error', { cause: thrown });
+}
+
 function explain(error: unknown): OriginResponse {
   if (error instanceof MessageError) return plain(400, error.message);
-  const { code } = error as { code?: unknown };
+  const { code } = Object(error) as { code?: unknown }; // a handler can throw anything
   const unannounced = code === 'ERR_KEYMUX_NOT_ANNOUNCED';
   if (unannounced || error instanceof SealingUnavailableError || error instanceof NegotiationRejectedError) {
     return plain(426, `this page is answered sealed only: ${(error as Error).message}`);
