@@ -3,16 +3,8 @@ import { ALGORITHM, PreSharedKey } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Attacker } from '../support/attacker.ts';
 import type { Passing, Wire } from '../support/middle.ts';
-import {
-  cat,
-  extract,
-  generationKeys,
-  H,
-  longTermKeys,
-  number,
-  t0,
-  text,
-} from '../support/reference-keys.ts';
+import { recordedKeys } from '../support/recorded-keys.ts';
+import { cat, number, text } from '../support/reference-keys.ts';
 import { Scope } from '../support/scope.ts';
 import { ALPHA, codeOf, KEY_FAILURE, Keys, setVictims, tell } from '../support/victims.ts';
 
@@ -33,26 +25,10 @@ async function record(algorithm: number) {
   return { keyFile, keys, victims, wire: victims.middle.wire };
 }
 
-/** The digest of a direction before a frame (spec 3.6). */
-function digestBefore({ seen }: Wire, frame: Passing): Buffer {
-  const earlier = seen.slice(0, seen.indexOf(frame)).filter(({ way }) => way === frame.way);
-  return H(
-    ...earlier.map(({ type, bytes }) =>
-      bytes.subarray(0, type === 'sealed' ? 10 : type === 'data' ? 8 : undefined),
-    ),
-  );
-}
-
 /** Opens the first request with all that the recording and the stolen key give, whatever `shared` the attacker assumes for what he lacks. */
 function open(wire: Wire, keyFile: Buffer, shared: (Kpsk: Buffer) => Buffer): string | undefined {
-  const [first] = wire.sent('up', 'key-nego') as [Passing];
-  const [answer] = wire.sent('down', 'key-nego') as [Passing];
   const [sealed] = wire.sent('up', 'sealed') as [Passing];
-  const T0 = t0({ keyFile, label: '', authority: '', offer: 0, depth: 0, initiator: 'client', keyId: 1 });
-  const T2 = H(H(T0, first.bytes), answer.bytes);
-  const S = extract(T2, shared(longTermKeys(keyFile).Kpsk));
-  const generation = sealed.bytes[9] as number;
-  const { client } = generationKeys(S, generation, digestBefore(wire, first), digestBefore(wire, answer));
+  const { client } = recordedKeys(wire, keyFile, shared).of(sealed.bytes[9] as number);
   const head = sealed.bytes.subarray(0, 10);
   const decipher = createDecipheriv('aes-256-gcm', client.key, client.iv, { authTagLength: 16 });
   decipher.setAAD(cat(text('keymux/1 sealed'), number(1, 2), head)).setAuthTag(sealed.bytes.subarray(-16));

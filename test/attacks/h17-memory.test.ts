@@ -1,0 +1,77 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ALGORITHM } from '@keymux/keys';
+import { afterEach, expect, test } from 'vitest';
+import { connectClient, keeperOf } from '../support/library.ts';
+import { foundInMemory } from '../support/memory.ts';
+import { Middle } from '../support/middle.ts';
+import { KeymuxProcess } from '../support/processes.ts';
+import { recordedKeys } from '../support/recorded-keys.ts';
+import { longTermKeys } from '../support/reference-keys.ts';
+import { Scope } from '../support/scope.ts';
+import { makeKey } from '../support/tunnel.ts';
+import { ALPHA, tell } from '../support/victims.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
+
+/** Has the process collect its garbage and write down its heap; returns the snapshot. */
+async function heapSnapshot(process: KeymuxProcess, folder: string, turn: number): Promise<string> {
+  process.kill('SIGUSR2');
+  for (;;) {
+    const name = (await readdir(folder)).sort().filter((file) => file.endsWith('.heapsnapshot'))[turn - 1];
+    const text = name === undefined ? '' : await readFile(`${folder}/${name}`, 'utf8');
+    if (text.endsWith(']}')) return text;
+    await delay(20);
+  }
+}
+
+test.skipIf(process.platform !== 'linux')(
+  'H17: when a session is over, its keys are in no memory of the process',
+  async () => {
+    const file = await makeKey(scope, ALPHA);
+    const folder = (await scope.directory())('.');
+    const origin = await KeymuxProcess.start(scope, ['origin', '--key', `${ALPHA}=${file}`], {
+      NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}`,
+    });
+    const middle = await Middle.start(scope, origin.port);
+    const { keeper, labels } = await keeperOf({ file, authorities: [ALPHA] });
+    const client = await connectClient(scope, middle.address, { keeper });
+    // The algorithm whose keys the test can tell from what it has recorded.
+    const request = { algorithm: ALGORITHM.PSK, label: String(labels[0]), authority: ALPHA };
+    const key = await client.negotiate(request);
+    await tell(client.request({ host: ALPHA, path: '/', key }));
+
+    const keyFile = await readFile(file);
+    const { S, of } = recordedKeys(middle.wire, keyFile);
+    const { client: ours, server: theirs, exporter } = of(1);
+    const session = new Map([
+      ['client key', ours.key],
+      ['server key', theirs.key],
+      ['exporter', exporter],
+      ['run secret', S],
+    ]);
+    expect([...(await foundInMemory(origin.pid, session))].sort()).toEqual([...session.keys()].sort());
+
+    await client.close();
+    await (await connectClient(scope, origin.address)).close(); // by then it has noticed
+    let snapshot = '';
+    let left = new Set(session.keys());
+    // Objects without a reference are not always gone with the first collection.
+    for (let turn = 1; left.size > 0 && turn <= 3; turn++) {
+      snapshot = await heapSnapshot(origin, folder, turn);
+      left = await foundInMemory(origin.pid, session);
+    }
+    expect([...left]).toEqual([]);
+    for (const bytes of [...session.values(), longTermKeys(keyFile).Kpsk, keyFile]) {
+      for (const text of [
+        bytes.toString('latin1'),
+        bytes.toString('hex'),
+        bytes.toString('base64'),
+        bytes.toString('base64url'),
+      ]) {
+        expect(snapshot.includes(text)).toBe(false);
+      }
+    }
+  },
+);
