@@ -37,7 +37,7 @@ export class DhKey {
     this.#key = createPrivateKey({ key: encoded, format: 'der', type: 'pkcs8' });
     encoded.fill(0);
     const spki = createPublicKey(this.#key).export({ format: 'der', type: 'spki' });
-    this.publicValue = padded(spki.subarray(SPKI_HEAD_LENGTH));
+    this.publicValue = padded(numberOf(spki));
   }
 
   /**
@@ -84,8 +84,20 @@ function encodePublic(y: Uint8Array): Buffer {
 function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
   const content = Buffer.concat(parts);
   const { length } = content;
-  const head = length < 128 ? [tag, length] : [tag, 0x82, length >> 8, length & 0xff];
-  return Buffer.concat([Buffer.from(head), content]);
+  const long = length < 256 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from([tag, ...(length < 128 ? [length] : long)]), content]);
+}
+
+/** The number of a public key, which is its end. Its head is shorter where the number is (1 in 256). */
+function numberOf(spki: Uint8Array): Uint8Array {
+  const bitString = BIT_STRING_AT + headLength(spki, BIT_STRING_AT) + 1;
+  return spki.subarray(bitString + headLength(spki, bitString));
+}
+
+/** Bytes of a tag and its length. */
+function headLength(bytes: Uint8Array, at: number): number {
+  const length = bytes[at + 1] as number;
+  return length < 0x80 ? 2 : 2 + (length & 0x7f);
 }
 
 /** Without leading zero bytes, but for one if the number would look negative. */
@@ -105,5 +117,5 @@ const PKCS8_HEAD = der(
   ALGORITHM,
   der(OCTET_STRING, der(INTEGER, Buffer.of(4), Buffer.alloc(RANDOM_LENGTH))),
 ).subarray(0, -RANDOM_LENGTH);
-/** Bytes before the number in a public key that is not smaller than 2^1024: heads of SEQUENCE, BIT STRING and INTEGER, and the algorithm. */
-const SPKI_HEAD_LENGTH = 4 + ALGORITHM.length + 5 + 4;
+/** Where the BIT STRING of a public key begins: behind the head of the SEQUENCE, which is longer than 255 bytes, and the algorithm. */
+const BIT_STRING_AT = 4 + ALGORITHM.length;
