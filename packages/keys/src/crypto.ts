@@ -2,6 +2,7 @@
  * All cryptography of this package. Only the files in `crypto/` import node:crypto: each of its traps is closed there, once.
  */
 export { type AeadKey, aeadKey, openAes256Gcm, sealAes256Gcm, TAG_LENGTH } from './crypto/aead.ts';
+export { CounterPackets, PACKET_LENGTH, PACKET_TAG, PACKET_TEXT } from './crypto/counter-packets.ts';
 export {
   ED25519_KEY_LENGTH,
   ED25519_SIGNATURE_LENGTH,

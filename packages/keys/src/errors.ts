@@ -87,5 +87,7 @@ const FAILURES = {
   timeout: 'the negotiation was not finished in time; the peer, or the keeper, does not answer',
   keeper: 'the keeper could not take the next step',
   envelope: 'an envelope does not open; it was lost, repeated, moved or changed on the way',
+  packet:
+    'a packet of a spiped connection is not authentic; it was lost, repeated, moved, cut or changed on the way',
   limit: 'the peer sealed more under one key than the key may carry',
 } as const;

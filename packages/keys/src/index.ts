@@ -35,3 +35,12 @@ export type { RegistryEvent } from './registry-event.ts';
 export { REJECT_REASON } from './reject.ts';
 export type { SendKey } from './sealer.ts';
 export { Secret } from './secret.ts';
+export {
+  LocalSpipedKeeper,
+  type LocalSpipedKeeperOptions,
+  type SpipedAwaiting,
+  type SpipedKeeper,
+  type SpipedRole,
+  type SpipedTurn,
+} from './spiped/keeper.ts';
+export { type PacketOpener, type PacketSealer, packetKeys } from './spiped/packets.ts';
