@@ -20,7 +20,18 @@ const CONSOLE = 'lint/suspicious/noConsole';
 const DEFAULT = 'lint/style/noDefaultExport';
 const RANDOM = 'plugin';
 
-const PACKAGES = ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'trace', 'cli'];
+const PACKAGES = [
+  'frames',
+  'keys',
+  'session',
+  'streams',
+  'proxy',
+  'client',
+  'origin',
+  'pipe',
+  'trace',
+  'cli',
+];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   frames: [],
   keys: [],
@@ -29,8 +40,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   proxy: ['frames', 'keys', 'session', 'streams'],
   client: ['frames', 'keys', 'session', 'streams'],
   origin: ['frames', 'keys', 'session', 'streams'],
+  pipe: ['keys'],
   trace: ['frames', 'keys'],
-  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'trace'],
+  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'pipe', 'trace'],
 };
 
 interface Case {

@@ -73,13 +73,14 @@ export class KeymuxProcess {
     });
   }
 
-  /** Starts a command on a free port of loopback, unless `args` has --listen; resolves when it listens. */
+  /** Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe); resolves when it listens. */
   static async start(
     scope: Scope,
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
   ): Promise<KeymuxProcess> {
-    const listen = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
+    const says = args.includes('--listen') || args.includes('-s');
+    const listen = says ? [] : ['--listen', '127.0.0.1:0'];
     const started = new KeymuxProcess([...args, '--json', ...listen], env);
     scope.defer(() => started.stop());
     await started.next('listening');

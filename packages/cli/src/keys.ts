@@ -1,4 +1,12 @@
-import { ALGORITHM, type Identities, Keyring, LocalKeeper, readKeyFile } from '@keymux/keys';
+import {
+  ALGORITHM,
+  type Identities,
+  KEY_FILE_MAX,
+  Keyring,
+  LocalKeeper,
+  PreSharedKey,
+  readKeyFile,
+} from '@keymux/keys';
 import type { Output } from './output.ts';
 
 /** Which authorities a key file is for; '' makes it a connection key. */
@@ -28,13 +36,9 @@ export async function loadKeys(
 ): Promise<LoadedKeys> {
   const keyring = new Keyring();
   const labels = new Map<string, string>();
-  const byLabel = new Map<
-    string,
-    { key: Awaited<ReturnType<typeof readKeyFile>>['key']; authorities: string[] }
-  >();
+  const byLabel = new Map<string, { key: PreSharedKey; authorities: string[] }>();
   for (const [path, authorities] of uses) {
-    const { key, warnings } = await readKeyFile(path);
-    for (const warning of warnings) output.warn(warning);
+    const key = await readKey(path, output);
     labels.set(path, key.label);
     const known = byLabel.get(key.label);
     if (known) known.authorities.push(...authorities);
@@ -44,6 +48,29 @@ export async function loadKeys(
   const proving = algorithms?.filter((id) => id !== ALGORITHM.ANONYMOUS);
   const allowed = proving === undefined ? {} : { algorithms: proving };
   return { keeper: new LocalKeeper({ keyring, anonymous, identities, ...allowed }), labels };
+}
+
+/** Reads a key file. Rejects with KeyError if it cannot be used. */
+export async function readKey(path: string, output: Output): Promise<PreSharedKey> {
+  const { key, warnings } = await readKeyFile(path);
+  for (const warning of warnings) output.warn(warning);
+  return key;
+}
+
+/** Reads what would stand in a key file from standard input, to its end. Rejects with KeyError if it is no key. */
+export async function readKeyFromInput(): Promise<PreSharedKey> {
+  const content = Buffer.allocUnsafeSlow(KEY_FILE_MAX + 1);
+  let length = 0;
+  try {
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      length += chunk.copy(content, length);
+      chunk.fill(0);
+      if (length > KEY_FILE_MAX) break; // refused below
+    }
+    return new PreSharedKey(content.subarray(0, length));
+  } finally {
+    content.fill(0);
+  }
 }
 
 /** Adds an authority to what a key file is used for. */

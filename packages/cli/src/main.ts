@@ -7,6 +7,7 @@ import { front } from './commands/front.ts';
 import { get } from './commands/get.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
+import { pipe } from './commands/pipe.ts';
 import { proxy } from './commands/proxy.ts';
 import { tap } from './commands/tap.ts';
 import { ConfigError } from './errors.ts';
@@ -20,6 +21,7 @@ import {
   getOptions,
   keygenOptions,
   originOptions,
+  pipeOptions,
   proxyOptions,
   tapOptions,
 } from './options.ts';
@@ -28,7 +30,19 @@ import { Output, printError } from './output.ts';
 type Options = Record<string, unknown>;
 type Command = (argv: Options, output: Output) => Promise<unknown>;
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'front', 'get', 'explain', 'dump', 'tap', 'demo'];
+const COMMANDS = [
+  'keygen',
+  'proxy',
+  'connect',
+  'origin',
+  'front',
+  'get',
+  'explain',
+  'pipe',
+  'dump',
+  'tap',
+  'demo',
+];
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
@@ -113,6 +127,12 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'Say who can read what on the way to a destination, and which option decided so',
       explainOptions,
       run(explain),
+    )
+    .command(
+      'pipe',
+      'Speak the protocol of spiped: one connection for each that comes in, or one for standard input and output',
+      pipeOptions,
+      run(pipe),
     )
     .command('dump [file]', 'Print the sessions of a capture, frame by frame', dumpOptions, run(dump))
     .command(

@@ -1,0 +1,130 @@
+import { LocalSpipedKeeper, type PreSharedKey } from '@keymux/keys';
+import {
+  type PipeAddress,
+  PipeAddressError,
+  type PipeOptions,
+  type PipeReport,
+  PipeServer,
+  parsePipeAddress,
+  pipeStreams,
+} from '@keymux/pipe';
+import { z } from 'zod';
+import { flag, readConfig } from '../config.ts';
+import { ConfigError } from '../errors.ts';
+import { readKey, readKeyFromInput } from '../keys.ts';
+import type { Output } from '../output.ts';
+import { serveUntilSignal } from '../serve.ts';
+import { optionName } from '../settings.ts';
+
+/** Options of spiped that are not offered, and why. */
+const NOT_OFFERED = {
+  fast: '-f would leave out the Diffie-Hellman exchange: who learns the key later could read what was recorded',
+  waitForDns: 'with -D spiped waits for the name of the target; here names are looked up for each connection',
+  pidfile: 'this program stays in the foreground; leave -p out and let the service manager watch it',
+  resolveEvery: 'names are looked up for each connection; leave -r out',
+  resolveOnce: 'names are looked up for each connection; write the address instead of -R',
+  syslog: 'messages go to standard error; let the service manager pass them on',
+  user: 'start the program as that user, for example with "User=" of systemd',
+} as const;
+
+const TIMEOUT = 'write seconds, 0.1 to 3600';
+const CONNECTIONS = 'write how many connections may be open at once, 0 for any number';
+
+const address = z.string().transform((text, context): PipeAddress => {
+  try {
+    return parsePipeAddress(text);
+  } catch (error) {
+    if (!(error instanceof PipeAddressError)) throw error;
+    context.addIssue({
+      code: 'custom',
+      message: 'write /path/of/socket, host:port, [IPv4]:port or [IPv6]:port',
+    });
+    return z.NEVER;
+  }
+});
+
+const schema = z.object({
+  encrypt: flag,
+  decrypt: flag,
+  source: z.union([z.literal('-').transform(() => undefined), address]).optional(),
+  target: address.optional(),
+  key: z.string().optional(),
+  maxConnections: z.coerce.number(CONNECTIONS).int(CONNECTIONS).min(0, CONNECTIONS).default(100),
+  timeout: z.coerce.number(TIMEOUT).min(0.1, TIMEOUT).max(3600, TIMEOUT).default(5),
+  bind: address.optional(),
+  withoutKeepAlive: flag,
+  requireForwardSecrecy: flag,
+  foreground: flag,
+});
+
+type PipeConfig = z.output<typeof schema>;
+
+/** `keymux pipe` */
+export async function pipe(argv: Record<string, unknown>, output: Output): Promise<void> {
+  for (const [name, why] of Object.entries(NOT_OFFERED)) {
+    if (argv[name] !== undefined) throw new ConfigError(`--${optionName(name)} is not offered: ${why}`);
+  }
+  const config = await readConfig(schema, argv);
+  const { source, target, key: file } = config;
+  if (target === undefined)
+    throw new ConfigError('say where to connect: --target HOST:PORT, or a socket /PATH');
+  if (file === undefined) throw new ConfigError('give --key FILE, the same file as on the other side');
+  checkMode(config, output);
+  const key = file === '-' ? await readKeyFromInput() : await readKey(file, output);
+  const options = pipeOptions(config, target, key);
+  if (source === undefined) await pipeStreams({ input: process.stdin, output: process.stdout }, options);
+  else await serve(source, { ...options, maxConnections: config.maxConnections }, output);
+}
+
+function checkMode({ source, encrypt, decrypt, key }: PipeConfig, output: Output): void {
+  if (encrypt && decrypt) throw new ConfigError('give one of --encrypt and --decrypt');
+  if (source !== undefined) {
+    if (!encrypt && !decrypt)
+      throw new ConfigError('what comes in at --source: is it to --encrypt, or to --decrypt?');
+    return;
+  }
+  if (decrypt)
+    throw new ConfigError('--decrypt needs --source: standard input and output are the side in the clear');
+  if (output.json) throw new ConfigError('--json needs --source: standard output is for what is piped');
+  if (key === '-') throw new ConfigError('--key - needs --source: standard input is for what is piped');
+}
+
+function pipeOptions(
+  { decrypt, timeout, bind, withoutKeepAlive }: PipeConfig,
+  target: PipeAddress,
+  key: PreSharedKey,
+): PipeOptions {
+  if (bind !== undefined && 'path' in bind) throw new ConfigError('--bind takes an address: [IP]:PORT');
+  return {
+    role: decrypt ? 'server' : 'client',
+    keeper: new LocalSpipedKeeper({ key }),
+    target,
+    bind,
+    timeout: timeout * 1000,
+    keepAlive: !withoutKeepAlive,
+  };
+}
+
+async function serve(
+  source: PipeAddress,
+  options: ConstructorParameters<typeof PipeServer>[0],
+  output: Output,
+): Promise<void> {
+  const server = new PipeServer(options);
+  server.on('connection', (peer) => output.log({ event: 'connection', peer }));
+  server.on('end', (report) => logEnd(report, output));
+  server.on('refused', (peer) => {
+    const text = `${peer} closed at once: as many connections are open as --max-connections lets`;
+    output.log({ event: 'refused', peer }, text);
+  });
+  const service = options.role === 'client' ? 'pipe that encrypts' : 'pipe that decrypts';
+  await serveUntilSignal(service, server, await server.listen(source), output);
+}
+
+function logEnd({ error, ...report }: PipeReport, output: Output): void {
+  const { code, message } = (error ?? {}) as { code?: string; message?: string };
+  output.log(
+    { event: 'connection-end', ...report, ...(error ? { error: { code, message } } : {}) },
+    error && `${report.peer || 'connection'} failed: ${message}`,
+  );
+}
