@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
 import { jsonLines, KeymuxProcess, PROGRAM, run } from '../support/processes.ts';
@@ -77,6 +77,16 @@ describe('keymux with identities', () => {
     const { code, stdout } = await keymuxInside([...to, ...hosts, '--identity', file('alice'), '--clear']);
     expect(code).toBe(0);
     expect(jsonLines(stdout)).toMatchObject([{ status: 200, level: 'none', answer: 'authenticated' }]);
+  });
+
+  test('an origin prompts for several hosts of one session, each by its own name', async () => {
+    const { file, host, hosts, tap } = await originFor(undefined, '--host', 'b.test', '--sealed');
+    await appendFile(file('known_hosts'), `[b.test]:99 ${host}\n`);
+    const way = ['--connect-to', tap.address, '--clear', '--json', '--identity', file('alice'), ...hosts];
+    const both = await keymuxInside(['get', 'keymux://a.test/', 'keymux://b.test:99/', ...way]);
+    expect(jsonLines(both.stdout)).toMatchObject([{ answer: 'authenticated' }, { answer: 'authenticated' }]);
+    const other = await keymuxInside(['get', 'keymux://a.test/', 'keymux://b.test:98/', ...way]);
+    expect(other.code).toBe(4); // that is not the name in known_hosts
   });
 
   test('status 4 for who is not listed, and the log of the origin says why', async () => {

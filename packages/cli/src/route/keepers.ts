@@ -5,11 +5,13 @@ import {
   KnownHostsFile,
   SIGNED_LABEL,
   type Signer,
+  type Trust,
 } from '@keymux/keys';
 import { loadSigner } from '../identities.ts';
 import { addUse, type LoadedKeys, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import type { KeyPlan, ProxyPlan, RoutePlan } from './plan.ts';
+import { peerNameOf } from './target.ts';
 
 /** The keys of a route, apart: the sessions with the hosts use nothing that is for the proxy, and the other way round. */
 export interface RouteKeys {
@@ -29,8 +31,10 @@ export async function loadRoute(plan: RoutePlan, output: Output): Promise<RouteK
   const signers = new Signers();
   const uses = new Map(plan.hosts.map(({ target: { hostname }, key }) => [hostname, key]));
   const hosts = [...uses].map(([authority, key]) => ({ key, authority }));
+  const names = plan.hosts.map(({ target }) => peerNameOf(target));
+  const trust = { knownHosts: new KnownHostsFile(plan.knownHosts.value), names };
   return {
-    hosts: await load(hosts, ['initiator', 'responder'], plan.knownHosts.value, signers, output),
+    hosts: await load(hosts, ['initiator', 'responder'], trust, signers, output),
     proxy: plan.proxy && (await loadProxy(plan.proxy, plan.knownHosts.value, output, signers)),
   };
 }
@@ -41,7 +45,8 @@ export function loadProxy(
   output: Output,
   signers = new Signers(),
 ): Promise<LoadedKeys> {
-  return load([{ key, authority: '' }], ['initiator'], knownHosts, signers, output);
+  const trust = { knownHosts: new KnownHostsFile(knownHosts) };
+  return load([{ key, authority: '' }], ['initiator'], trust, signers, output);
 }
 
 /** Which key of the keeper to ask for, and how; undefined if there is none. */
@@ -64,14 +69,13 @@ export function requestFor(
 async function load(
   uses: readonly Use[],
   roles: readonly ('initiator' | 'responder')[],
-  knownHosts: string,
+  trust: Trust,
   signers: Signers,
   output: Output,
 ): Promise<LoadedKeys> {
   const files = new Map<string, string[]>();
   const anonymous: string[] = [];
   const identities = new Identities();
-  const trust = { knownHosts: new KnownHostsFile(knownHosts) };
   const algorithms = new Set<number>();
   for (const { key, authority } of uses) {
     if (key.kind === 'shared') addUse(files, key.file.value, authority);

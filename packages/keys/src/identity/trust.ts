@@ -18,6 +18,8 @@ export interface Trust {
   readonly authorizedKeys?: TrustSource<AuthorizedKeys>;
   /** On the client's side: which identity the host of a name has. */
   readonly knownHosts?: TrustSource<KnownHosts>;
+  /** On the client's side: the hosts that the user asked for in this session, where there are several (spec 9.3). */
+  readonly names?: readonly PeerName[];
 }
 
 /** What a peer says of itself in a run, and the proof that it gives. */
@@ -103,12 +105,14 @@ function checkProof({ identity, signature, signed }: PeerClaim, ownIdentity: Uin
 
 /** Steps 2 to 4 on the client's side: typed name, file, identity. Returns the name. */
 async function checkHost(identity: Uint8Array, expected: PeerExpectation, trust: Trust): Promise<string> {
-  const { peerName, authority } = expected;
-  const { knownHosts } = trust;
+  const { authority } = expected;
+  const { knownHosts, names = [] } = trust;
+  const asked = [expected.peerName, ...names].filter((name) => name !== undefined);
+  const peerName = asked.find((name) => mayBe(authority, name)) ?? expected.peerName;
   if (peerName === undefined) throw hostFailure('no name was given by which the host could be known');
   if (knownHosts === undefined) throw hostFailure('no known_hosts file was given');
   const name = nameOf(peerName);
-  if (authority !== '' && authority !== peerName.host.toLowerCase() && authority !== placeOf(peerName)) {
+  if (!mayBe(authority, peerName)) {
     throw hostFailure(
       `the key is to speak for "${authority}", which is not the host that was asked for, ${name}`,
     );
@@ -167,6 +171,11 @@ function nameOf(peer: PeerName): string {
   } catch (error) {
     throw hostFailure('the name that was given is no host and port', error);
   }
+}
+
+/** Whether a key with this authority can be that of the host of a name (spec 9.3, step 2). */
+function mayBe(authority: string, peerName: PeerName): boolean {
+  return authority === '' || authority === peerName.host.toLowerCase() || authority === placeOf(peerName);
 }
 
 /** An authority with a port in it. */
