@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { clearRequest, clearSyn, compressorAfter } from '../support/forge.ts';
 import { ahead, at, type Meddler } from '../support/middle.ts';
 import { Scope } from '../support/scope.ts';
-import { ALPHA, expectKeyFailure, failureOf, setVictims, tell } from '../support/victims.ts';
+import { ALPHA, BETA, expectKeyFailure, failureOf, setVictims, tell } from '../support/victims.ts';
 
 const scope = new Scope();
 afterEach(() => scope.close());
@@ -55,5 +55,28 @@ describe('C5: a negotiation is spliced into a session that the attacker has begu
     await expectKeyFailure(victims);
     expect(victims.delivered.filter(({ level }) => level !== 'none')).toEqual([]);
     expect(victims.delivered.map(({ path }) => path)).not.toContain('/sealed');
+  });
+
+  test('the victim’s first message in a session in which the attacker holds a key of the same ID', async () => {
+    // He has a key of his own there, and wants what the victim proves to count for what he has begun.
+    let splice = false;
+    const victims = await setVictims(scope, {
+      meddle: at('up key-nego 0', ({ bytes }, wire) => {
+        const [first] = wires();
+        if (!splice || first === wire) return undefined;
+        first?.send('up', bytes);
+        return [];
+      }),
+    });
+    const wires = () => victims.middle.wires;
+    const own = await victims.key(BETA); // the attacker's session is the first
+    await tell(victims.client.request({ host: BETA, path: '/mine', key: own }));
+    splice = true;
+    const victim = await victims.connect();
+    const asked = failureOf(victims.key(ALPHA, undefined, victim));
+    await expectKeyFailure(victims);
+    victim.session.destroy();
+    expect(await asked).toBeDefined();
+    expect(victims.delivered.map(({ path }) => path)).toEqual(['/mine']);
   });
 });
