@@ -99,6 +99,24 @@ describe('a client', () => {
   });
 });
 
+describe('the proof of an identity', () => {
+  it('is made by the verifier only, for TypeScript and when it runs', async () => {
+    const proof = await verify(CLIENT, hosts(`[a.example]:6121 ${KEY}`));
+    const { identity, principal, restrictions } = proof;
+    const copy = { identity, principal, restrictions };
+    // @ts-expect-error it has all that can be read of a proof, and is none
+    const forged: PeerVerified = copy;
+    expect([PeerVerified.is(proof), PeerVerified.is(forged), PeerVerified.is({ ...proof })]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(() => Reflect.construct(PeerVerified, [Symbol('verifier'), identity, principal])).toThrow(
+      TypeError,
+    );
+  });
+});
+
 describe('a server', () => {
   it('lets in whom the file lists, with the comment as name and what the line forbids', async () => {
     const proof = await verify(SERVER, keys(`restrict,from="192.0.2.0/24" ${KEY} alice`));

@@ -1,22 +1,13 @@
 import { ascii, concat } from '../bytes.ts';
-import { HASH_LENGTH, hkdfExpand, hkdfExtract, X25519_LENGTH, type X25519Key } from '../crypto.ts';
+import { checkSharedTag, runSecret, writeSharedTag } from '../closing.ts';
+import { HASH_LENGTH, X25519_LENGTH, type X25519Key } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { notAnonymous } from '../handshake-errors.ts';
-import type { Offer, RunSecret } from '../keeper.ts';
+import type { Offer } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import { Reader } from '../reader.ts';
-import { Secret } from '../secret.ts';
-import {
-  checkTag,
-  extendTranscript,
-  firstMessage,
-  message,
-  NO_TAG,
-  startTranscript,
-  tagTranscript,
-  writeTag,
-} from '../transcript.ts';
+import { extendTranscript, firstMessage, message, NO_TAG, startTranscript } from '../transcript.ts';
 import { agreeX25519 } from './x25519-agreement.ts';
 
 /**
@@ -64,12 +55,10 @@ class AwaitAnswer implements Awaiting {
 
     const shared = agreeX25519(this.#own, peer);
     try {
-      const tagKey = responderTagKey(shared, tagTranscript(this.#transcript, frame));
-      const right = tagKey.use((bytes) => checkTag(frame, bytes, this.#transcript));
-      tagKey.wipe();
-      if (!right) throw keyFailure('changed');
-      const last = extendTranscript(this.#transcript, frame);
-      return { secrets: [runSecret(this.#environment, this.#offer, shared, last, true)] };
+      if (!checkSharedTag(frame, shared, RESPONDER_TAG, this.#transcript)) throw keyFailure('changed');
+      const transcript = extendTranscript(this.#transcript, frame);
+      const secret = runSecret(this.#environment, this.#offer, { shared, transcript, confirmed: true });
+      return { secrets: [secret] };
     } finally {
       shared.wipe();
     }
@@ -94,46 +83,16 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   try {
     const first = extendTranscript(startTranscript(context), frame);
     const answer = message(context, true, concat(own.publicValue, NO_TAG));
-    const tagKey = responderTagKey(shared, tagTranscript(first, answer));
-    tagKey.use((bytes) => writeTag(answer, bytes, first));
-    tagKey.wipe();
-    const last = extendTranscript(first, answer);
+    writeSharedTag(answer, shared, RESPONDER_TAG, first);
+    const transcript = extendTranscript(first, answer);
     // The initiator's first envelope proves that it has seen the same messages.
-    return { frame: answer, secrets: [runSecret(environment, offer, shared, last, false)] };
+    return {
+      frame: answer,
+      secrets: [runSecret(environment, offer, { shared, transcript, confirmed: false })],
+    };
   } finally {
     shared.wipe();
   }
-}
-
-/** Expand(Extract(T'_2, X25519), "keymux/1 anonymous responder", 32). */
-function responderTagKey(shared: Secret, transcript: Uint8Array): Secret {
-  const key = shared.use((bytes) => hkdfExtract(transcript, bytes));
-  const tagKey = Secret.take(hkdfExpand(key, RESPONDER_TAG, HASH_LENGTH));
-  key.fill(0);
-  return tagKey;
-}
-
-/** S = Extract(T_2, X25519). */
-function runSecret(
-  { context }: Environment,
-  { label, authority }: Offer,
-  shared: Secret,
-  last: Uint8Array,
-  confirmed: boolean,
-): RunSecret {
-  return {
-    secret: shared.use((bytes) => Secret.take(hkdfExtract(last, bytes))),
-    generation: context.generation,
-    directions: 'both',
-    early: false,
-    confirmed,
-    level: 'passive',
-    forwardSecrecy: true,
-    algorithm: context.algorithm,
-    label,
-    authority,
-    peer: 'anonymous',
-  };
 }
 
 const RESPONDER_TAG = ascii('keymux/1 anonymous responder');

@@ -1,8 +1,7 @@
 import { ascii, concat } from '../bytes.ts';
+import { checkKeyTag, checkSharedTag, runSecret, writeKeyTag, writeSharedTag } from '../closing.ts';
 import {
   HASH_LENGTH,
-  hkdfExpand,
-  hkdfExtract,
   isMlKemPublic,
   ML_KEM_CIPHERTEXT_LENGTH,
   ML_KEM_PUBLIC_LENGTH,
@@ -13,21 +12,12 @@ import {
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownKey } from '../handshake-errors.ts';
-import type { Offer, RunSecret } from '../keeper.ts';
+import type { Offer } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
 import { Secret } from '../secret.ts';
-import {
-  checkTag,
-  extendTranscript,
-  firstMessage,
-  message,
-  NO_TAG,
-  startTranscript,
-  tagTranscript,
-  writeTag,
-} from '../transcript.ts';
+import { extendTranscript, firstMessage, message, NO_TAG, startTranscript } from '../transcript.ts';
 import { agreeX25519 } from './x25519-agreement.ts';
 
 /**
@@ -70,9 +60,7 @@ async function startInitiator(environment: Environment, offer: Offer): Promise<T
     true,
     concat(encodeOffer(offer), own.x25519.publicValue, own.mlKem.publicValue, NO_TAG),
   );
-  const tagKey = initiatorTagKey(key);
-  tagKey.use((bytes) => writeTag(frame, bytes, transcript));
-  tagKey.wipe();
+  writeKeyTag(frame, key, INITIATOR_TAG, transcript);
   const first = extendTranscript(transcript, frame);
   return { frame, secrets: [], next: new AwaitAnswer({ environment, offer, key }, own, first) };
 }
@@ -101,13 +89,11 @@ class AwaitAnswer implements Awaiting {
     const encapsulated = Secret.take(this.#own.mlKem.decapsulate(ciphertext));
     const shared = combine(encapsulated, agreed, this.#run.key);
     try {
-      const tagKey = responderTagKey(shared, tagTranscript(this.#transcript, frame));
-      const right = tagKey.use((bytes) => checkTag(frame, bytes, this.#transcript));
-      tagKey.wipe();
       // A wrong ciphertext ends here too: ML-KEM makes another secret of it, and no error.
-      if (!right) throw keyFailure('wrong-key');
-      const last = extendTranscript(this.#transcript, frame);
-      return { secrets: [runSecret(this.#run, shared, last, true)] };
+      if (!checkSharedTag(frame, shared, RESPONDER_TAG, this.#transcript)) throw keyFailure('wrong-key');
+      const { environment, offer, key: provenBy } = this.#run;
+      const transcript = extendTranscript(this.#transcript, frame);
+      return { secrets: [runSecret(environment, offer, { shared, transcript, provenBy, confirmed: true })] };
     } finally {
       shared.wipe();
     }
@@ -130,10 +116,7 @@ async function startResponder(environment: Environment, { frame, data }: Receive
 
   const { key, known } = environment.preSharedKey(offer);
   const transcript = startTranscript(context);
-  const firstTagKey = initiatorTagKey(key);
-  const right = firstTagKey.use((bytes) => checkTag(frame, bytes, transcript));
-  firstTagKey.wipe();
-  if (!right) {
+  if (!checkKeyTag(frame, key, INITIATOR_TAG, transcript)) {
     throw keyFailure(known ? 'wrong-key' : 'unknown-label', `label ${offer.label}`);
   }
   if (!isMlKemPublic(encapsulationKey)) throw keyFailure('public-key');
@@ -146,12 +129,11 @@ async function startResponder(environment: Environment, { frame, data }: Receive
   try {
     const first = extendTranscript(transcript, frame);
     const answer = message(context, true, concat(own.publicValue, ciphertext, NO_TAG));
-    const tagKey = responderTagKey(shared, tagTranscript(first, answer));
-    tagKey.use((bytes) => writeTag(answer, bytes, first));
-    tagKey.wipe();
+    writeSharedTag(answer, shared, RESPONDER_TAG, first);
     const last = extendTranscript(first, answer);
     // F_1 may be a repetition: the initiator's first envelope proves that it is there.
-    return { frame: answer, secrets: [runSecret({ environment, offer, key }, shared, last, false)] };
+    const closing = { shared, transcript: last, provenBy: key, confirmed: false };
+    return { frame: answer, secrets: [runSecret(environment, offer, closing)] };
   } finally {
     shared.wipe();
   }
@@ -165,43 +147,6 @@ function combine(encapsulated: Secret, agreed: Secret, key: PreSharedKey): Secre
   encapsulated.wipe();
   agreed.wipe();
   return Secret.take(shared);
-}
-
-/** Expand(K_psk, "keymux/1 hybrid initiator", 32). */
-function initiatorTagKey(key: PreSharedKey): Secret {
-  return key.psk.use((bytes) => Secret.take(hkdfExpand(bytes, INITIATOR_TAG, HASH_LENGTH)));
-}
-
-/** Expand(Extract(T'_2, ss), "keymux/1 hybrid responder", 32). */
-function responderTagKey(shared: Secret, transcript: Uint8Array): Secret {
-  const key = shared.use((bytes) => hkdfExtract(transcript, bytes));
-  const tagKey = Secret.take(hkdfExpand(key, RESPONDER_TAG, HASH_LENGTH));
-  key.fill(0);
-  return tagKey;
-}
-
-/** S = Extract(T_2, ss). */
-function runSecret(
-  { environment, offer }: Run,
-  shared: Secret,
-  last: Uint8Array,
-  confirmed: boolean,
-): RunSecret {
-  const { label, authority } = offer;
-  const { generation, algorithm } = environment.context;
-  return {
-    secret: shared.use((bytes) => Secret.take(hkdfExtract(last, bytes))),
-    generation,
-    directions: 'both',
-    early: false,
-    confirmed,
-    level: 'authenticated',
-    forwardSecrecy: true,
-    algorithm,
-    label,
-    authority,
-    peer: `psk:${label}`,
-  };
 }
 
 const INITIATOR_TAG = ascii('keymux/1 hybrid initiator');

@@ -1,5 +1,6 @@
 import { concat } from '../bytes.ts';
-import { equalBytes, hkdfExtract, X25519_LENGTH, type X25519Key } from '../crypto.ts';
+import { runSecret } from '../closing.ts';
+import { equalBytes, X25519_LENGTH, type X25519Key } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownKey } from '../handshake-errors.ts';
@@ -7,7 +8,6 @@ import type { Offer, RunSecret } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
-import { Secret } from '../secret.ts';
 import { extendTranscript, firstMessage, message, startTranscript } from '../transcript.ts';
 import { NOISE_MESSAGE_LENGTH, NoiseHandshake } from './noise.ts';
 
@@ -23,6 +23,14 @@ export const pskX25519: Algorithm = {
   startResponder,
 };
 
+/** What both sides know of a run from its first message on. */
+interface Run {
+  readonly environment: Environment;
+  readonly offer: Offer;
+  readonly key: PreSharedKey;
+  readonly noise: NoiseHandshake;
+}
+
 function startInitiator(environment: Environment, offer: Offer): Turn {
   const { context } = environment;
   const { key, known } = environment.preSharedKey(offer);
@@ -34,21 +42,17 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   const noise = startNoise(transcript, frame, key, () => own);
   frame.set(noise.writeMessage(NO_PAYLOAD), frame.length - NOISE_MESSAGE_LENGTH);
   const first = extendTranscript(transcript, frame);
-  return { frame, secrets: [], next: new AwaitAnswer(environment, offer, noise, first) };
+  return { frame, secrets: [], next: new AwaitAnswer({ environment, offer, key, noise }, first) };
 }
 
 /** The initiator waits for F_2. */
 class AwaitAnswer implements Awaiting {
-  readonly #environment: Environment;
-  readonly #offer: Offer;
-  readonly #noise: NoiseHandshake;
+  readonly #run: Run;
   /** T_1. */
   readonly #transcript: Uint8Array;
 
-  constructor(environment: Environment, offer: Offer, noise: NoiseHandshake, transcript: Uint8Array) {
-    this.#environment = environment;
-    this.#offer = offer;
-    this.#noise = noise;
+  constructor(run: Run, transcript: Uint8Array) {
+    this.#run = run;
     this.#transcript = transcript;
   }
 
@@ -56,15 +60,14 @@ class AwaitAnswer implements Awaiting {
     const reader = new Reader(data);
     const second = reader.take(NOISE_MESSAGE_LENGTH);
     reader.end();
-    this.#noise.readMessage(second);
+    this.#run.noise.readMessage(second);
     // Noise knows nothing of the head, which is the same in every run but for flags that a receiver would ignore.
-    if (!equalBytes(frame, message(this.#environment.context, true, data))) throw keyFailure('changed');
-    const last = extendTranscript(this.#transcript, frame);
-    return { secrets: [runSecret(this.#environment, this.#offer, this.#noise, last, true)] };
+    if (!equalBytes(frame, message(this.#run.environment.context, true, data))) throw keyFailure('changed');
+    return { secrets: [closed(this.#run, extendTranscript(this.#transcript, frame), true)] };
   }
 
   wipe(): void {
-    this.#noise.wipe();
+    this.#run.noise.wipe();
   }
 }
 
@@ -85,7 +88,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
     const answer = message(context, true, noise.writeMessage(NO_PAYLOAD));
     const last = extendTranscript(first, answer);
     // F_1 may be a repetition: the initiator's first envelope proves that it is there.
-    return { frame: answer, secrets: [runSecret(environment, offer, noise, last, false)] };
+    return { frame: answer, secrets: [closed({ environment, offer, key, noise }, last, false)] };
   } finally {
     noise.wipe();
   }
@@ -112,29 +115,17 @@ function startNoise(
 }
 
 /** S = Extract(T_2, k1 || k2). */
-function runSecret(
-  { context }: Environment,
-  { label, authority }: Offer,
-  noise: NoiseHandshake,
-  last: Uint8Array,
+function closed(
+  { environment, offer, key, noise }: Run,
+  transcript: Uint8Array,
   confirmed: boolean,
 ): RunSecret {
-  const keys = noise.split();
-  const secret = keys.use((bytes) => Secret.take(hkdfExtract(last, bytes)));
-  keys.wipe();
-  return {
-    secret,
-    generation: context.generation,
-    directions: 'both',
-    early: false,
-    confirmed,
-    level: 'authenticated',
-    forwardSecrecy: true,
-    algorithm: context.algorithm,
-    label,
-    authority,
-    peer: `psk:${label}`,
-  };
+  const shared = noise.split();
+  try {
+    return runSecret(environment, offer, { shared, transcript, provenBy: key, confirmed });
+  } finally {
+    shared.wipe();
+  }
 }
 
 const PROTOCOL = 'Noise_NNpsk0_25519_AESGCM_SHA256';

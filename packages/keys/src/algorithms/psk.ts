@@ -1,5 +1,6 @@
 import { ascii, concat, u64 } from '../bytes.ts';
-import { HASH_LENGTH, hkdfExpand, hkdfExtract } from '../crypto.ts';
+import { type Closing, checkKeyTag, runSecret, writeKeyTag } from '../closing.ts';
+import { HASH_LENGTH } from '../crypto.ts';
 import { keyFailure, usageError } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownKey } from '../handshake-errors.ts';
@@ -7,8 +8,7 @@ import type { Offer, RunSecret } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
-import { Secret } from '../secret.ts';
-import { checkTag, extendTranscript, message, NO_TAG, startTranscript, writeTag } from '../transcript.ts';
+import { extendTranscript, message, NO_TAG, startTranscript } from '../transcript.ts';
 
 /**
  * ALG 1, `psk` (spec 3.7): usable after one message, by which the initiator proves that it holds the key.
@@ -37,7 +37,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   }
   const transcript = startTranscript(context);
   const frame = message(context, true, concat(encodeOffer(offer), u64(timestamp), nonce, NO_TAG));
-  tag(frame, key, INITIATOR_TAG, transcript);
+  writeKeyTag(frame, key, INITIATOR_TAG, transcript);
   const first = extendTranscript(transcript, frame);
   return {
     frame,
@@ -66,7 +66,7 @@ class AwaitConfirmation implements Awaiting {
     reader.take(HASH_LENGTH); // nonce_R enters by the transcript
     reader.take(HASH_LENGTH); // tag
     reader.end();
-    if (!hasTag(frame, this.#key, RESPONDER_TAG, this.#transcript)) throw keyFailure('wrong-key');
+    if (!checkKeyTag(frame, this.#key, RESPONDER_TAG, this.#transcript)) throw keyFailure('wrong-key');
     const last = extendTranscript(this.#transcript, frame);
     return { secrets: [confirmedSecret(this.#environment, this.#offer, this.#key, last)] };
   }
@@ -87,7 +87,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
 
   const { key, known } = environment.preSharedKey(offer);
   const transcript = startTranscript(context);
-  if (!hasTag(frame, key, INITIATOR_TAG, transcript)) {
+  if (!checkKeyTag(frame, key, INITIATOR_TAG, transcript)) {
     throw keyFailure(known ? 'wrong-key' : 'unknown-label', `label ${offer.label}`);
   }
   // Only now: the cache is for messages of holders of the key, and nobody else learns how it judges.
@@ -97,7 +97,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
 
   const first = extendTranscript(transcript, frame);
   const answer = message(context, true, concat(environment.random(HASH_LENGTH), NO_TAG));
-  tag(answer, key, RESPONDER_TAG, first);
+  writeKeyTag(answer, key, RESPONDER_TAG, first);
   const last = extendTranscript(first, answer);
   return {
     frame: answer,
@@ -115,7 +115,7 @@ function earlySecret(
   key: PreSharedKey,
   first: Uint8Array,
 ): RunSecret {
-  return runSecret(environment, offer, key, first, { generation: 0, directions: 'initiator', early: true });
+  return secretOf(environment, offer, key, first, { generation: 0, directions: 'initiator', early: true });
 }
 
 /** Generation 1: S_1 = Extract(T_2, K_psk). */
@@ -125,40 +125,18 @@ function confirmedSecret(
   key: PreSharedKey,
   last: Uint8Array,
 ): RunSecret {
-  return runSecret(environment, offer, key, last, { generation: 1, directions: 'both', early: false });
+  return secretOf(environment, offer, key, last, { generation: 1, directions: 'both', early: false });
 }
 
-function runSecret(
-  { context }: Environment,
-  { label, authority }: Offer,
+function secretOf(
+  environment: Environment,
+  offer: Offer,
   key: PreSharedKey,
   transcript: Uint8Array,
-  generation: Pick<RunSecret, 'generation' | 'directions' | 'early'>,
+  part: Closing['part'],
 ): RunSecret {
-  return {
-    ...generation,
-    secret: key.psk.use((bytes) => Secret.take(hkdfExtract(transcript, bytes))),
-    confirmed: true,
-    level: 'authenticated',
-    forwardSecrecy: false,
-    algorithm: context.algorithm,
-    label,
-    authority,
-    peer: `psk:${label}`,
-  };
-}
-
-function tag(frame: Uint8Array, key: PreSharedKey, info: Uint8Array, transcript: Uint8Array): void {
-  const tagKey = key.psk.use((bytes) => hkdfExpand(bytes, info, HASH_LENGTH));
-  writeTag(frame, tagKey, transcript);
-  tagKey.fill(0);
-}
-
-function hasTag(frame: Uint8Array, key: PreSharedKey, info: Uint8Array, transcript: Uint8Array): boolean {
-  const tagKey = key.psk.use((bytes) => hkdfExpand(bytes, info, HASH_LENGTH));
-  const right = checkTag(frame, tagKey, transcript);
-  tagKey.fill(0);
-  return right;
+  const proof = { provenBy: key, confirmed: true, forwardSecrecy: false };
+  return runSecret(environment, offer, { shared: key.psk, transcript, part, ...proof });
 }
 
 const INITIATOR_TAG = ascii('keymux/1 psk initiator');

@@ -1,15 +1,15 @@
 import { concat } from '../bytes.ts';
-import { hkdfExtract, X25519_LENGTH, type X25519Key } from '../crypto.ts';
+import { runSecret } from '../closing.ts';
+import { X25519_LENGTH, type X25519Key } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownIdentity } from '../handshake-errors.ts';
-import { describeIdentity, fingerprint } from '../identity/public-key.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { PeerVerified } from '../identity/trust.ts';
 import type { Offer, RunSecret } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import { Reader } from '../reader.ts';
-import { Secret } from '../secret.ts';
+import type { Secret } from '../secret.ts';
 import { extendTranscript, firstMessage, message, startTranscript } from '../transcript.ts';
 import {
   NO_PROOF,
@@ -89,7 +89,7 @@ class AwaitResponder implements Awaiting {
       const signature = await signer.sign(data3, environment.signal);
       writeProof('initiator', shared, upTo3, answer, { identity: signer.identity, signature });
       const last = extendTranscript(second, answer);
-      return { frame: answer, secrets: [runSecret(this.#run, verified, shared, last)] };
+      return { frame: answer, secrets: [closed(this.#run, verified, shared, last)] };
     } finally {
       shared.wipe();
     }
@@ -154,7 +154,7 @@ class AwaitInitiator implements Awaiting {
     const data3 = signedData('initiator', upTo3, offer.authority, signer.identity);
     const verified = await environment.verifyPeer(offer, { ...proof, signed: data3 });
     const last = extendTranscript(this.#transcript, frame);
-    return { secrets: [runSecret(this.#run, verified, this.#shared, last)] };
+    return { secrets: [closed(this.#run, verified, this.#shared, last)] };
   }
 
   wipe(): void {
@@ -189,26 +189,11 @@ function writeProof(
 }
 
 /** S = Extract(T_3, X25519). Takes the proof that the peer is who it must be. */
-function runSecret(
+function closed(
   { environment, offer }: Run,
-  { identity, principal, restrictions }: PeerVerified,
+  provenBy: PeerVerified,
   shared: Secret,
-  last: Uint8Array,
+  transcript: Uint8Array,
 ): RunSecret {
-  const { generation, algorithm } = environment.context;
-  return {
-    secret: shared.use((bytes) => Secret.take(hkdfExtract(last, bytes))),
-    generation,
-    directions: 'both',
-    early: false,
-    confirmed: true,
-    level: 'authenticated',
-    forwardSecrecy: true,
-    algorithm,
-    label: offer.label,
-    authority: offer.authority,
-    peer: describeIdentity(identity, principal),
-    identity: { fingerprint: fingerprint(identity), name: principal },
-    ...(restrictions === undefined ? {} : { restrictions }),
-  };
+  return runSecret(environment, offer, { shared, transcript, provenBy, confirmed: true });
 }

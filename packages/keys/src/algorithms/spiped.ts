@@ -1,5 +1,6 @@
 import { ascii, concat } from '../bytes.ts';
-import { DhKey, equalBytes, HASH_LENGTH, hkdfExpand, hkdfExtract } from '../crypto.ts';
+import { checkSharedTag, runSecret, writeSharedTag } from '../closing.ts';
+import { DhKey, equalBytes, HASH_LENGTH } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownKey } from '../handshake-errors.ts';
@@ -7,17 +8,8 @@ import type { Offer, RunSecret } from '../keeper.ts';
 import { encodeOffer, readOffer } from '../offer.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
-import { Secret } from '../secret.ts';
-import {
-  checkTag,
-  extendTranscript,
-  firstMessage,
-  message,
-  NO_TAG,
-  startTranscript,
-  tagTranscript,
-  writeTag,
-} from '../transcript.ts';
+import type { Secret } from '../secret.ts';
+import { extendTranscript, firstMessage, message, NO_TAG, startTranscript } from '../transcript.ts';
 import {
   type ExchangeMacs,
   exchangeMacs,
@@ -123,12 +115,10 @@ class AwaitServerValue implements Awaiting {
 
     const keys = sessionKeys(this.#run.key.spipedKey, this.#nonces, this.#own, peer);
     try {
-      const tagKey = responderTagKey(keys, tagTranscript(this.#transcript, frame));
-      const right = tagKey.use((bytes) => checkTag(frame, bytes, this.#transcript));
-      tagKey.wipe();
-      if (!right) throw keyFailure('wrong-key', 'the two sides have not seen the same messages');
-      const last = extendTranscript(this.#transcript, frame);
-      return { secrets: [runSecret(this.#run, keys, last, true)] };
+      if (!checkSharedTag(frame, keys, RESPONDER_TAG, this.#transcript)) {
+        throw keyFailure('wrong-key', 'the two sides have not seen the same messages');
+      }
+      return { secrets: [closed(this.#run, keys, extendTranscript(this.#transcript, frame), true)] };
     } finally {
       keys.wipe();
     }
@@ -182,12 +172,10 @@ class AwaitClientValue implements Awaiting {
     try {
       const value = proveValue(own.publicValue, this.#macs.server);
       const answer = message(environment.context, true, concat(value, NO_TAG));
-      const tagKey = responderTagKey(keys, tagTranscript(third, answer));
-      tagKey.use((bytes) => writeTag(answer, bytes, third));
-      tagKey.wipe();
+      writeSharedTag(answer, keys, RESPONDER_TAG, third);
       const last = extendTranscript(third, answer);
       // The initiator has proven that it holds the key, not yet that it saw the same messages: its first envelope does.
-      return { frame: answer, secrets: [runSecret(this.#run, keys, last, false)] };
+      return { frame: answer, secrets: [closed(this.#run, keys, last, false)] };
     } finally {
       keys.wipe();
     }
@@ -210,36 +198,14 @@ class AwaitClientValue implements Awaiting {
   }
 }
 
-/** Expand(Extract(T'_4, dk_2), "keymux/1 spiped responder", 32). */
-function responderTagKey(keys: Secret, transcript: Uint8Array): Secret {
-  const key = keys.use((bytes) => hkdfExtract(transcript, bytes));
-  const tagKey = Secret.take(hkdfExpand(key, RESPONDER_TAG, HASH_LENGTH));
-  key.fill(0);
-  return tagKey;
-}
-
 /** S = Extract(T_4, dk_2). */
-function runSecret(
-  { environment, offer }: Run,
+function closed(
+  { environment, offer, key }: Run,
   keys: Secret,
-  last: Uint8Array,
+  transcript: Uint8Array,
   confirmed: boolean,
 ): RunSecret {
-  const { label, authority } = offer;
-  const { generation, algorithm } = environment.context;
-  return {
-    secret: keys.use((bytes) => Secret.take(hkdfExtract(last, bytes))),
-    generation,
-    directions: 'both',
-    early: false,
-    confirmed,
-    level: 'authenticated',
-    forwardSecrecy: true,
-    algorithm,
-    label,
-    authority,
-    peer: `psk:${label}`,
-  };
+  return runSecret(environment, offer, { shared: keys, transcript, provenBy: key, confirmed });
 }
 
 function wipeMacs(macs: ExchangeMacs): void {

@@ -67,7 +67,7 @@ export class UnknownHostError extends KeyError {
  * are made.
  */
 export class PeerVerified {
-  readonly identity: Uint8Array;
+  readonly #identity: Uint8Array;
   /** What the identity is called here: the comment of its line, or the host's name. */
   readonly principal: string;
   /** What it may not do; absent if there is nothing. */
@@ -75,9 +75,18 @@ export class PeerVerified {
 
   private constructor(token: symbol, identity: Uint8Array, principal: string, restrictions?: Restrictions) {
     if (token !== VERIFIER) throw new TypeError('only the verifier makes proofs');
-    this.identity = identity;
+    this.#identity = identity;
     this.principal = principal;
     this.restrictions = restrictions;
+  }
+
+  get identity(): Uint8Array {
+    return this.#identity;
+  }
+
+  /** Whether `value` was made here. */
+  static is(value: object): value is PeerVerified {
+    return #identity in value;
   }
 
   /** Throws KeyError (session) unless everything is right. */
