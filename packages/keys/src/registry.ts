@@ -95,11 +95,11 @@ export class KeyRegistry {
   }
 
   /**
-   * Begins the run of a key's next generation (spec 3.14), unless one is in progress, whichever side began it. Returns whether it has
-   * begun one. `now` as for `negotiate`. Throws KeyError (usage): ERR_KEYMUX_KEY_EXHAUSTED after generation 255, ERR_KEYMUX_KEY_USAGE
+   * Begins the run of a key's next generation (spec 3.14), unless one is in progress, whichever side began it, or has just been made, so
+   * that the peer has yet to move to it. Returns which. `now` as for `negotiate`. Throws KeyError (usage): ERR_KEYMUX_KEY_EXHAUSTED after generation 255, ERR_KEYMUX_KEY_USAGE
    * if the key is not established for sending, retired, or of ALG 1.
    */
-  renegotiate(keyId: number, now?: number): boolean {
+  renegotiate(keyId: number, now?: number): 'begun' | 'in progress' | 'made' {
     const key = this.#keys.get(keyId);
     if (key?.sender === undefined || key.receiveRetired || this.#negotiator.over) {
       throw usageError(`key ${keyId} is not established for sending, or it is retired`);
@@ -111,9 +111,10 @@ export class KeyRegistry {
       const message = `key ${keyId} has used all its generations; negotiate another key`;
       throw usageError(message, 'ERR_KEYMUX_KEY_EXHAUSTED');
     }
-    if (!key.settled || this.#negotiator.run(keyId) !== undefined) return false;
+    if (this.#negotiator.run(keyId) !== undefined) return 'in progress';
+    if (!key.settled) return key.sender.generation === key.generation ? 'made' : 'in progress';
     this.#negotiator.renegotiate(key, now);
-    return true;
+    return 'begun';
   }
 
   /** How much the newest generation of a key has carried. */

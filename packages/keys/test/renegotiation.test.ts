@@ -61,7 +61,7 @@ describe.each(RENEGOTIABLE)('$name', (method) => {
       const exporter = Buffer.from(client.registry.exporter(1)?.use((bytes) => Uint8Array.from(bytes)) ?? []);
       const sealers = [client, server].map((side) => side.registry.sender(1));
       const old = client.registry.exporter(1);
-      expect(wire[initiator].registry.renegotiate(1, 0)).toBe(true);
+      expect(wire[initiator].registry.renegotiate(1, 0)).toBe('begun');
       await wire.run();
       expect(failures(wire)).toEqual([undefined, undefined]);
       expect(wire[responder].registry.info(1)?.level).toBe(before.level);
@@ -105,12 +105,12 @@ describe.each(RENEGOTIABLE.filter(({ algorithm }) => algorithm in FAST))('$name'
     const wire = await established(method);
     for (let generation = 1; generation <= 4; generation++) {
       const initiator = generation % 2 === 0 ? 'client' : 'server';
-      expect(wire[initiator].registry.renegotiate(1, 0)).toBe(true);
-      expect(wire[initiator].registry.renegotiate(1, 0)).toBe(false);
+      expect(wire[initiator].registry.renegotiate(1, 0)).toBe('begun');
+      expect(wire[initiator].registry.renegotiate(1, 0)).toBe('in progress');
       await wire.run();
       // Until both have moved there is nothing to begin.
-      expect(wire.client.registry.renegotiate(1, 0)).toBe(false);
-      expect(wire.server.registry.renegotiate(1, 0)).toBe(false);
+      for (const side of [wire.client, wire.server])
+        expect(side.registry.renegotiate(1, 0)).toMatch(/^(made|in progress)$/);
       move(wire, initiator);
       expect(infoOf(wire.client, 1).generation).toBe(generation);
     }
@@ -137,7 +137,7 @@ describe.each(RENEGOTIABLE.filter(({ algorithm }) => algorithm in FAST))('$name'
       const firsts = wire.frames.filter((frame) => decodeNego(frame).renegotiate).length;
       if (firsts === 2) glares++;
       // Nobody is left waiting: either side can begin the next.
-      expect(wire.server.registry.renegotiate(1, 0), order).toBe(true);
+      expect(wire.server.registry.renegotiate(1, 0), order).toBe('begun');
     }
     expect(glares).toBeGreaterThan(3);
   });
@@ -345,7 +345,7 @@ describe('what is refused', () => {
     expect(full.client.failure).toBeUndefined();
     expect(full.client.rejections()).toMatchObject([{ reason: REJECT_REASON.TOO_MANY_RUNS }]);
     expect(passEnvelope(full.client, full.server, 1, 'lives on')).toBe('lives on');
-    expect(full.client.registry.renegotiate(1, 0)).toBe(true);
+    expect(full.client.registry.renegotiate(1, 0)).toBe('begun');
   });
 
   it('what crosses RETIRE: it is ignored once, and the other side gives it up', async () => {

@@ -17,10 +17,11 @@ export {
 export {
   MuxSession,
   type MuxSessionOptions,
-  type NegotiateOptions,
   type OpenStreamOptions,
 } from './mux-session.ts';
 export { MuxStream } from './mux-stream.ts';
+export type { RenegotiationLimits } from './renegotiation-policy.ts';
+export type { NegotiateOptions } from './session-keys.ts';
 export { SessionServer, type SessionServerOptions } from './session-server.ts';
 export {
   isAsStrongAs,

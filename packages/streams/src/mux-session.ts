@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
-import { type Keeper, type KeyLog, KeyRegistry, type PeerName } from '@keymux/keys';
+import type { Keeper, KeyLog, PeerName } from '@keymux/keys';
 import {
   type KeyGoneError,
   type KeyInfo,
@@ -14,14 +14,15 @@ import {
   type SessionEvent,
   UsageError,
 } from '@keymux/session';
-import { AlgorithmChoice, bitSet } from './algorithm-choice.ts';
-import { CarrierWriter } from './carrier-writer.ts';
+import { bitSet } from './algorithm-choice.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
-import { NegotiationRejectedError, PeerGoneError, StreamResetError } from './errors.ts';
+import { PeerGoneError, StreamResetError } from './errors.ts';
 import { DEFAULT_PRIORITY, MuxStream } from './mux-stream.ts';
-import { PendingKeys } from './pending-keys.ts';
 import { PendingPings } from './pending-pings.ts';
+import type { RenegotiationLimits } from './renegotiation-policy.ts';
+import { SessionCarrier } from './session-carrier.ts';
+import { type NegotiateOptions, SessionKeys } from './session-keys.ts';
 
 export interface MuxSessionOptions {
   readonly role: Role;
@@ -38,6 +39,8 @@ export interface MuxSessionOptions {
   readonly link?: boolean;
   /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
   readonly keyLog?: KeyLog | undefined;
+  /** When the keys that this side negotiates are renegotiated (spec 3.14); by default after 64 GiB or an hour. `false` leaves it to calls. */
+  readonly renegotiate?: RenegotiationLimits | false | undefined;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
@@ -57,28 +60,14 @@ export interface OpenStreamOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface NegotiateOptions {
-  /**
-   * ALG_ID, or several in the order of preference. If the peer rejects one, the next that it names is tried; one that is not listed is
-   * never used.
-   */
-  readonly algorithm: number | readonly number[];
-  readonly label: string;
-  /** The host the key is to speak for; empty, the default, for the peer itself. */
-  readonly authority?: string;
-  /** The host that the user asked for with this key; by default that of the session. */
-  readonly peerName?: PeerName | undefined;
-  /** Settle as soon as the key can seal early data, which the peer may see as a replay (spec 3.7). */
-  readonly early?: boolean;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What a client may begin a run with: a server that cannot do it says so (spec 2.6). */
-const ALL = 0xffffffff;
-
 interface MuxSessionEvents {
   stream: [stream: MuxStream];
+  /** A key can be used; comes again when it can be used for more, or its peer is proven. */
   key: [key: KeyInfo];
+  /** This side seals under a new generation of the key (spec 3.14). */
+  renegotiated: [key: KeyInfo];
+  /** Both sides have retired the key. */
+  retired: [keyId: number];
   announced: [algorithms: number, depth: number];
   goaway: [status: number];
   /** The host of a key is gone from behind its front (spec 10.3); the session lives on. */
@@ -98,16 +87,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Settles when the session is over; never rejects. */
   readonly closed: Promise<Error | undefined>;
   readonly #session: Session;
-  readonly #keys: KeyRegistry | undefined;
-  readonly #writer: CarrierWriter;
+  readonly #keys: SessionKeys | undefined;
+  readonly #carrier: SessionCarrier;
   readonly #now: () => number;
   readonly #streams = new Map<number, MuxStream>();
-  readonly #pending = new PendingKeys();
   readonly #pings = new PendingPings();
-  readonly #established = new Map<number, KeyInfo>();
   readonly #timer: DeadlineTimer;
-  /** Streams whose buffers are in the output that is being made. */
-  #untaken: MuxStream[] = [];
   #flushQueued = false;
   #peerStatus: number = GOAWAY.OK;
   #peerAlgorithms: number | undefined;
@@ -122,27 +107,37 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.carrier = carrier;
     this.#now = options.now ?? (() => performance.now());
     const { peerName, peerAddress, keyLog } = options;
-    const depth = options.config?.depth ?? 0;
-    this.#keys = keeper && new KeyRegistry({ role, keeper, depth, peerName, peerAddress, keyLog });
+    this.#keys =
+      keeper &&
+      new SessionKeys({
+        ...{ role, keeper, peerName, peerAddress, keyLog },
+        depth: options.config?.depth ?? 0,
+        renegotiate: options.renegotiate ?? {},
+        now: this.#now,
+        onChange: () => this.#queueFlush(),
+      });
     const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
       role,
       config: { ...options.config, algorithms },
-      keys: this.#keys,
+      keys: this.#keys?.registry,
       link: options.link ?? false,
       createHash: () => createHash('sha256'),
       now: this.#now(),
     });
     this.closed = new Promise((resolve) => this.once('close', resolve));
-    if (this.#keys) this.#keys.onProgress = () => this.#step(() => this.#session.keysProgressed(this.#now()));
+    if (this.#keys)
+      this.#keys.registry.onProgress = () => this.#step(() => this.#session.keysProgressed(this.#now()));
     this.#timer = new DeadlineTimer(this.#now, () =>
       this.#step(() => this.#session.handleDeadline(this.#now())),
     );
-    this.#writer = new CarrierWriter(carrier, () => this.#pump());
-    carrier.on('data', (chunk: Uint8Array) => this.#receive(chunk));
-    carrier.on('end', () => this.#step(() => this.#session.carrierEnded(this.#now())));
-    carrier.on('error', (error) => this.#carrierFailed(error));
-    carrier.on('close', () => this.#carrierClosed());
+    this.#carrier = new SessionCarrier(carrier, {
+      ready: () => this.#pump(),
+      data: (chunk) => this.#receive(chunk),
+      end: () => this.#step(() => this.#session.carrierEnded(this.#now())),
+      failed: (error) => this.#carrierFailed(error),
+      closed: () => this.#carrierClosed(),
+    });
     traceSession('open', this);
     this.#queueFlush();
   }
@@ -173,7 +168,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /** The established key with this ID. */
   key(keyId: number): KeyInfo | undefined {
-    return this.#established.get(keyId);
+    return this.#keys?.get(keyId);
   }
 
   /** Opens a stream. Throws UsageError if the session takes none, or the key is not established. */
@@ -201,29 +196,41 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
    */
   async negotiate(options: NegotiateOptions): Promise<KeyInfo> {
     options.signal?.throwIfAborted();
-    if (this.#keys === undefined || this.#finished) {
-      throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
-    }
+    const keys = this.#requireKeys();
+    this.#refuseBehindFront();
+    const key = await keys.negotiate(options, this.#peerAlgorithms);
+    if (options.replaces && !this.#finished) this.retire(options.replaces);
+    return key;
+  }
+
+  /**
+   * Makes a new generation of an established key (spec 3.14) while its streams go on, or joins the peer in it. Resolves when this side seals under it. Rejects with NegotiationRejectedError
+   * if the peer does not want to, which changes nothing, with an error of scope usage if the key cannot be renegotiated, or with the session's error.
+   */
+  async renegotiate(key: KeyInfo, options: { readonly signal?: AbortSignal } = {}): Promise<KeyInfo> {
+    options.signal?.throwIfAborted();
+    const keys = this.#requireKeys();
+    this.#refuseBehindFront();
+    return keys.renegotiate(key.keyId, options.signal);
+  }
+
+  /**
+   * Opens no more streams under a key, and retires it as soon as no stream needs it; the event `retired` comes when both sides have. Throws UsageError
+   * `ERR_KEYMUX_KEY_NEEDED` if it is the only connection key: negotiate another one first.
+   */
+  retire(key: KeyInfo): void {
+    this.#requireKeys();
+    this.#step(() => this.#session.retireKey(key.keyId));
+  }
+
+  #refuseBehindFront(): void {
     if (this.role === 'server' && this.fronted)
       throw new UsageError('ERR_KEYMUX_FRONT', 'behind a front only the client begins to negotiate');
-    const { label, authority = '', peerName, early = false, signal } = options;
-    const choice = new AlgorithmChoice(
-      options.algorithm,
-      this.role === 'server' ? this.#peerAlgorithms : ALL,
-    );
-    const offer = bitSet(choice.accepted);
-    for (;;) {
-      const algorithm = choice.next;
-      const now = this.#now();
-      const keyId = this.#keys.negotiate({ algorithm, label, authority, offer, peerName, now });
-      this.#queueFlush(); // arms the deadline of the run
-      try {
-        return await this.#pending.wait(keyId, early, signal);
-      } catch (error) {
-        if (!(error instanceof NegotiationRejectedError)) throw error;
-        choice.rejected(error);
-      }
-    }
+  }
+
+  #requireKeys(): SessionKeys {
+    if (this.#keys !== undefined && !this.#finished) return this.#keys;
+    throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
   }
 
   /**
@@ -231,10 +238,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
    */
   async confirmed({ keyId }: KeyInfo, signal?: AbortSignal): Promise<KeyInfo> {
     signal?.throwIfAborted();
-    const key = this.#established.get(keyId);
-    if (key !== undefined && !key.early) return key;
-    if (this.#finished) throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over');
-    return this.#pending.wait(keyId, false, signal);
+    const key = this.#keys?.get(keyId);
+    return key !== undefined && !key.early ? key : this.#requireKeys().confirmed(keyId, signal);
   }
 
   /** Asks the peer for a sign of life; resolves with how long it took, in milliseconds, or rejects with the session's error. */
@@ -270,7 +275,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #receive(chunk: Uint8Array): void {
     this.#step(() => this.#session.receive(chunk, this.#now()));
-    if (!this.#session.wantsInput && !this.#finished) this.carrier.pause();
+    if (!this.#session.wantsInput && !this.#finished) this.#carrier.read(false);
   }
 
   /** Does something with the session, then deals with what came of it. */
@@ -283,7 +288,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #resumeReading(): void {
-    if (this.#session.wantsInput && this.carrier.isPaused()) this.carrier.resume();
+    if (this.#session.wantsInput) this.#carrier.read(true);
   }
 
   #handleEvents(): void {
@@ -312,7 +317,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#streams.get(event.id)?.receiveSwitch(event.key);
         return;
       case 'drain':
-        this.#drained(this.#streams.get(event.id));
+        this.#carrier.drained(this.#streams.get(event.id));
         return;
       case 'reset':
         this.#detach(event.id, this.#resetError(event));
@@ -321,17 +326,20 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#detach(event.id, undefined);
         return;
       case 'key':
-        this.#keyEstablished(event.key, event.send);
+        this.#keyEvent(event);
         return;
       case 'key-rejected':
-        this.#pending.reject(event.keyId, new NegotiationRejectedError(event.reason, event.algorithms));
+        this.#keys?.onRejected(event);
         return;
       case 'key-failed':
-        this.#pending.reject(event.keyId, event.error);
+        this.#keys?.onFailed(event);
+        return;
+      case 'key-retired':
+        this.#keys?.onRetired(event.keyId);
+        this.emit('retired', event.keyId);
         return;
       case 'key-gone':
-        this.#established.delete(event.keyId);
-        this.#pending.reject(event.keyId, event.error);
+        this.#keys?.onGone(event);
         this.emit('keyGone', event.keyId, event.error);
         return;
       case 'announced':
@@ -378,11 +386,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return new StreamResetError(id, status, origin, cause && { cause });
   }
 
-  #keyEstablished(key: KeyInfo, send: boolean): void {
-    this.#established.set(key.keyId, key);
-    traceSession('key', this, key);
-    this.emit('key', key);
-    if (send) this.#pending.canSeal(key);
+  #keyEvent(event: SessionEvent & { type: 'key' }): void {
+    const news = this.#keys?.onKey(event);
+    if (news === undefined) return;
+    traceSession('key', this, event.key);
+    this.emit(news, event.key);
   }
 
   // What streams may do to the session. Writes of one tick are collected, so that they share envelopes.
@@ -429,11 +437,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #pump(): void {
     if (this.#finished) return;
-    while (this.#writer.ready && !this.#finished) {
+    const renewal = this.#keys?.checkAge();
+    while (this.#carrier.ready && !this.#finished) {
       const output = this.#session.output();
       if (output === undefined) break;
       this.#handleEvents();
-      this.#writer.write(output, this.#takeUntaken());
+      this.#carrier.write(output);
     }
     this.#handleEvents();
     this.#resumeReading();
@@ -441,22 +450,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       const error = this.#session.error;
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
       this.#finish(ours ? (error.cause as Error | undefined) : this.#explain(error));
-    } else this.#timer.set(this.#session.nextDeadline());
-  }
-
-  #drained(stream: MuxStream | undefined): void {
-    if (stream?.deferDrain()) this.#untaken.push(stream);
-    else stream?.receiveDrain();
-  }
-
-  /** What to do when the carrier has taken the output at hand. */
-  #takeUntaken(): (() => void) | undefined {
-    const streams = this.#untaken;
-    if (streams.length === 0) return undefined;
-    this.#untaken = [];
-    return () => {
-      for (const stream of streams) stream.receiveDrain();
-    };
+    } else this.#timer.set(earlier(this.#session.nextDeadline(), renewal));
   }
 
   /** If the peer has said why it left, that is the better explanation. */
@@ -484,18 +478,21 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #finish(cause: Error | undefined): void {
     if (this.#finished) return;
-    const error = cause ?? (this.#pending.size > 0 ? endedTooEarly() : undefined);
+    const error = cause ?? (this.#keys?.pending ? endedTooEarly() : undefined);
     this.#finished = true;
     this.#timer.clear();
-    this.#keys?.close();
     const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
     for (const id of [...this.#streams.keys()]) this.#detach(id, reason);
-    this.#pending.rejectAll(reason);
+    this.#keys?.close(reason);
     this.#pings.rejectAll(reason);
-    this.#writer.end();
+    this.#carrier.end();
     traceSession('close', this, error);
     this.emit('close', error);
   }
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 /** The peer left between two frames, which is a normal end, but something was waited for. */

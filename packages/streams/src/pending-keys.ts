@@ -8,7 +8,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** The negotiations of this side that somebody waits for. */
+/** Those who wait for a key, or for a new generation of one. */
 export class PendingKeys {
   readonly #waiting = new Set<Waiting>();
   /** Why runs were turned down, for who asks later; a session has few key IDs. */
@@ -37,8 +37,14 @@ export class PendingKeys {
     }
   }
 
+  /** There will be no such key, for whoever waits and whoever asks later. */
   reject(keyId: number, error: Error): void {
     this.#rejected.set(keyId, error);
+    this.rejectWaiting(keyId, error);
+  }
+
+  /** Who asks later may get it. */
+  rejectWaiting(keyId: number, error: Error): void {
     for (const waiting of this.#of(keyId)) {
       this.#waiting.delete(waiting);
       waiting.reject(error);

@@ -1,0 +1,60 @@
+import type { Duplex } from 'node:stream';
+import { CarrierWriter } from './carrier-writer.ts';
+import type { MuxStream } from './mux-stream.ts';
+
+export interface CarrierEvents {
+  /** It takes more. */
+  ready(): void;
+  data(chunk: Uint8Array): void;
+  end(): void;
+  failed(error: Error): void;
+  closed(): void;
+}
+
+/** The session's end of its carrier: what is read, what is written, and who waits until it is taken. */
+export class SessionCarrier {
+  readonly #carrier: Duplex;
+  readonly #writer: CarrierWriter;
+  /** Streams whose buffers are in the output that is being made. */
+  #untaken: MuxStream[] = [];
+
+  constructor(carrier: Duplex, events: CarrierEvents) {
+    this.#carrier = carrier;
+    this.#writer = new CarrierWriter(carrier, () => events.ready());
+    carrier.on('data', (chunk: Uint8Array) => events.data(chunk));
+    carrier.on('end', () => events.end());
+    carrier.on('error', (error) => events.failed(error));
+    carrier.on('close', () => events.closed());
+  }
+
+  /** Whether it takes output now. */
+  get ready(): boolean {
+    return this.#writer.ready;
+  }
+
+  /** Goes on reading, or stops. */
+  read(wanted: boolean): void {
+    if (!wanted) this.#carrier.pause();
+    else if (this.#carrier.isPaused()) this.#carrier.resume();
+  }
+
+  /** All that was queued for the stream is in the output at hand. */
+  drained(stream: MuxStream | undefined): void {
+    if (stream?.deferDrain()) this.#untaken.push(stream);
+    else stream?.receiveDrain();
+  }
+
+  write(output: readonly Uint8Array[]): void {
+    const streams = this.#untaken;
+    this.#untaken = [];
+    const taken = (): void => {
+      for (const stream of streams) stream.receiveDrain();
+    };
+    this.#writer.write(output, streams.length > 0 ? taken : undefined);
+  }
+
+  /** Sends what is left, then closes. */
+  end(): void {
+    this.#writer.end();
+  }
+}
