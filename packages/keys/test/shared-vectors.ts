@@ -8,6 +8,8 @@ export const VECTOR_FOLDER =
 /**
  * Third-party test vectors, which are not part of this repository: from the folder that KEYMUX_VECTORS names, or from
  * `../shared/vectors` beside the repository. Undefined where they are absent; the tests that need them are then skipped.
+ *
+ * All of those that fit are run. Not run are those of ChaCha20-Poly1305, which no algorithm uses: sealing and Noise are with AES-256-GCM.
  */
 export function sharedVectors<T>(name: string): T | undefined {
   const path = `${VECTOR_FOLDER}/${name}`;
