@@ -109,11 +109,13 @@ describe('keymux with identities', () => {
   });
 
   test('from= is compared with where the client comes from', async () => {
+    const { file, to, hosts } = await originFor();
+    const line = await readFile(file('authorized_keys'), 'utf8');
     for (const [list, code] of [
       ['127.0.0.0/8', 0],
       ['10.0.0.0/8', 4],
     ] as const) {
-      const { file, to, hosts } = await originFor((key) => `from="${list}" ${key}`);
+      await writeFile(file('authorized_keys'), `from="${list}" ${line}`);
       expect((await keymuxInside([...to, ...hosts, '--identity', file('alice')])).code).toBe(code);
     }
   });
@@ -307,6 +309,8 @@ describe('a relay', () => {
       await httpServer(scope, (_, r) => void r.end('2')),
     ];
     const [open, closed] = servers as [number, number];
+    const { proxy, as, file } = await relay((key) => key, ['127.0.0.1:*']);
+    const line = await readFile(file('authorized_keys'), 'utf8');
     for (const [options, expected] of [
       [`permitopen="127.0.0.1:${open}"`, ['200 200', '403 000']],
       [`restrict,permitopen="127.0.0.1:${open}"`, ['200 200', '403 000']],
@@ -315,7 +319,7 @@ describe('a relay', () => {
       ['restrict', ['403 000', '403 000']],
       ['restrict,port-forwarding', ['200 200', '200 200']],
     ] as const) {
-      const { proxy, as } = await relay((key) => `${options} ${key}`, ['127.0.0.1:*']);
+      await writeFile(file('authorized_keys'), `${options} ${line}`); // it is read for each session anew
       const connect = await KeymuxProcess.start(scope, ['connect', proxy.address, ...as]);
       expect([await fetchThrough(connect, open), await fetchThrough(connect, closed)], options).toEqual(
         expected,
