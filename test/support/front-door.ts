@@ -94,7 +94,7 @@ async function startHost(
 ): Promise<Host> {
   const keyring = new Keyring();
   keyring.add(key, { authorities: [name], roles: ['responder'] });
-  const keeper = new LocalKeeper({ keyring, ...(algorithms ? { algorithms } : {}) });
+  const keeper = new LocalKeeper({ keyring, replaysKnownSince: 0, ...(algorithms ? { algorithms } : {}) });
   const requests: string[] = [];
   const sessions: MuxSession[] = [];
   const handler = hostHandler(requests);

@@ -1,79 +1,22 @@
 import {
   type ControlFrame,
   type ControlItem,
-  type DataItem,
   encodeControl,
-  encodeHeaderBlock,
   FrameDecoder,
   GOAWAY,
-  HeaderCompressor,
+  type Item,
   type KeyNego,
   MAX_STREAM_ID,
-  RST,
   SETTING,
   type SealedItem,
-  type Settings,
-  type SynStream,
 } from '@keymux/frames';
-import { Accounts, type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
-import {
-  carrierEnded,
-  flowControlError,
-  keyFailure,
-  overload,
-  peerGone,
-  protocolError,
-  type SessionError,
-  silent,
-  toSessionError,
-} from './errors.ts';
+import { carrierEnded, keyFailure, type SessionError, toSessionError } from './errors.ts';
 import { Fifo } from './fifo.ts';
-import { FrontLink, type HostPort } from './front-link.ts';
+import { FrontClear } from './front-clear.ts';
+import { DEFAULT_FRONT_CONFIG, type FrontConfig, type FrontSessionOptions } from './front-config.ts';
+import { FrontLink } from './front-link.ts';
 import { authorityOf } from './front-offer.ts';
-import { KeepAlive } from './keep-alive.ts';
-import type { RunningHash } from './key-port.ts';
 import { SessionDigest } from './session-digest.ts';
-
-/** What a front may be configured with. Times are milliseconds, sizes bytes. */
-export interface FrontConfig {
-  /** What clients are told that they may send on a stream; hosts keep to it. 65,536 to 2^31 - 1. */
-  readonly streamWindow: number;
-  /** Streams that a client may have open at a time, with all hosts together. */
-  readonly maxConcurrentStreams: number;
-  /** Largest session window of a key. A front holds at most twice as much for a host that does not read. */
-  readonly keyWindow: number;
-  readonly keepAlive: number;
-  readonly keepAliveTimeout: number;
-  /** How long after GOAWAY clients may take to end. */
-  readonly drainTimeout: number;
-  /** How long a host may take to answer the first message of a run. Shorter than a run may take: then the client would end the session. */
-  readonly hostTimeout: number;
-  readonly budgets: Budgets;
-}
-
-export const DEFAULT_FRONT_CONFIG: FrontConfig = {
-  streamWindow: 256 * 1024,
-  maxConcurrentStreams: 1024,
-  keyWindow: 4 * 1024 * 1024,
-  keepAlive: 30_000,
-  keepAliveTimeout: 15_000,
-  drainTimeout: 30_000,
-  hostTimeout: 8_000,
-  budgets: DEFAULT_BUDGETS,
-};
-
-export interface FrontSessionOptions {
-  readonly config?: Partial<FrontConfig>;
-  /** ALG_IDs to announce for the hosts, as a bit set. */
-  readonly algorithms: number;
-  readonly createHash: () => RunningHash;
-  /** Where the client connects from; empty and 0 if that is no network address. */
-  readonly client: { readonly address: string; readonly port: number };
-  /** Opens a link to the process that serves a host; undefined if none does. */
-  readonly connect: (authority: string, link: FrontLink) => HostPort | undefined;
-  /** Now, in milliseconds of any monotonic clock. */
-  readonly now: number;
-}
 
 /** What a front has to tell. */
 export type FrontEvent =
@@ -94,8 +37,7 @@ export type FrontEvent =
 export class FrontSession {
   readonly #options: FrontSessionOptions;
   readonly #config: FrontConfig;
-  readonly #accounts: Accounts;
-  readonly #keepAlive: KeepAlive;
+  readonly #clear: FrontClear;
   readonly #decoder = new FrameDecoder({ place: 'outside', sealed: true });
   readonly #clientDigest: SessionDigest;
   readonly #ownDigest: SessionDigest;
@@ -103,21 +45,12 @@ export class FrontSession {
   readonly #keys = new Map<number, FrontLink | undefined>();
   /** Links that are not over. */
   readonly #links = new Set<FrontLink>();
-  /** The client's last word on each SETTINGS entry that hosts must know. */
-  readonly #settings = new Map<number, number>();
   /** Keys whose host has not answered yet, and until when it may. */
   readonly #unanswered = new Map<number, number>();
   readonly #events = new Fifo<FrontEvent>();
-  #compressor: HeaderCompressor | undefined;
   #output: Uint8Array[] = [];
-  /** Bytes of answers in `#output`. */
-  #answers = 0;
   #now: number;
   #lastKeyId = 0;
-  #lastStreamId = 0;
-  #clearPayload = 0;
-  #pingId = 2;
-  #clientLeaving = false;
   #drainBy: number | undefined;
   #over = false;
   #error: SessionError | undefined;
@@ -126,8 +59,7 @@ export class FrontSession {
     this.#options = options;
     this.#config = { ...DEFAULT_FRONT_CONFIG, ...options.config };
     this.#now = options.now;
-    this.#accounts = new Accounts(this.#config.budgets);
-    this.#keepAlive = new KeepAlive(this.#config.keepAlive, this.#config.keepAliveTimeout, options.now);
+    this.#clear = new FrontClear(this.#config, options.now, (frame) => this.#send(frame));
     this.#clientDigest = new SessionDigest(options.createHash);
     this.#ownDigest = new SessionDigest(options.createHash);
     const { maxConcurrentStreams, streamWindow } = this.#config;
@@ -145,10 +77,8 @@ export class FrontSession {
     this.#advance(now, () => {
       this.#decoder.push(chunk);
       for (let item = this.#decoder.next(); item !== undefined; item = this.#decoder.next()) {
-        this.#keepAlive.heard(now);
-        if (item.kind === 'sealed') this.#sealed(item);
-        else if (item.kind === 'data') this.#data(item);
-        else this.#control(item);
+        this.#clear.heard(now);
+        this.#handle(item);
       }
     });
   }
@@ -167,11 +97,7 @@ export class FrontSession {
         if (now >= deadline) this.#keys.get(keyId)?.fail(GOAWAY.INTERNAL_ERROR, 'it does not answer');
       }
       if (this.#drainBy !== undefined && now >= this.#drainBy) this.#finish();
-      const verdict = this.#keepAlive.check(now);
-      if (verdict === 'give up') throw silent(this.#keepAlive.silence(now));
-      if (verdict !== 'ask') return;
-      this.#send({ type: 'ping', id: this.#pingId });
-      this.#pingId += 2;
+      this.#clear.checkSilence(now);
     });
   }
 
@@ -203,7 +129,7 @@ export class FrontSession {
     if (this.#output.length === 0) return undefined;
     const output = this.#output;
     this.#output = [];
-    this.#answers = 0;
+    this.#clear.answersTaken();
     return output;
   }
 
@@ -215,7 +141,7 @@ export class FrontSession {
   nextDeadline(): number | undefined {
     if (this.#over) return undefined;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
-    const next = Math.min(this.#keepAlive.deadline, drain, ...this.#unanswered.values());
+    const next = Math.min(this.#clear.deadline, drain, ...this.#unanswered.values());
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
@@ -236,7 +162,7 @@ export class FrontSession {
       action();
     } catch (error) {
       this.#error = toSessionError(error);
-      this.#send({ type: 'goaway', lastGoodId: this.#lastStreamId, status: this.#error.status });
+      this.#send({ type: 'goaway', lastGoodId: this.#clear.lastStreamId, status: this.#error.status });
       this.#finish();
     }
   }
@@ -250,42 +176,29 @@ export class FrontSession {
 
   // From the client
 
+  #handle(item: Item): void {
+    if (item.kind === 'sealed') this.#sealed(item);
+    else if (item.kind === 'control') this.#control(item);
+    else {
+      if (item.head !== undefined) this.#clientDigest.update(item.head);
+      this.#clear.data(item, this.#now);
+    }
+  }
+
   #control({ frame, bytes }: ControlItem): void {
     if (frame.type === 'key-nego') {
       this.#keyNego(frame, bytes);
       return;
     }
     this.#clientDigest.update(bytes);
-    switch (frame.type) {
-      case 'settings':
-        this.#learn(frame, bytes);
-        return;
-      case 'ping':
-        this.#accounts.spend(frame.id % 2 === 1 ? 'pings' : 'idle', this.#now);
-        if (frame.id % 2 === 1) this.#answer(frame);
-        return;
-      case 'goaway':
-        this.#accounts.spend('idle', this.#now);
-        this.#clientLeaving = true;
-        for (const link of this.#links) link.pass([bytes]);
-        if (frame.status !== GOAWAY.OK) throw peerGone(frame.status);
-        if (this.#links.size === 0) this.#finish();
-        return;
-      case 'syn-stream':
-        this.#refuse(frame);
-        return;
-      case 'window-update':
-        this.#accounts.spend('windowUpdates', this.#now);
-        return;
-      case 'key-gone':
-        throw protocolError('KEY_GONE from a client');
-      default:
-        this.#accounts.spend('idle', this.#now); // of streams that are not known here
-    }
+    if (frame.type === 'settings' || frame.type === 'goaway')
+      for (const link of this.#links) link.pass([bytes]);
+    this.#clear.control(frame, this.#now);
+    if (this.#clear.clientLeaving && this.#links.size === 0) this.#finish();
   }
 
   #keyNego(frame: KeyNego, bytes: Uint8Array): void {
-    this.#accounts.spend('negotiations', this.#now);
+    this.#clear.accounts.spend('negotiations', this.#now);
     const digest = this.#clientDigest.snapshot();
     this.#clientDigest.update(bytes);
     const { keyId } = frame;
@@ -324,9 +237,7 @@ export class FrontSession {
     this.#links.add(link);
     const { client } = this.#options;
     const hello = { type: 'front-hello', ...client, maxConcurrentStreams, streamWindow, keyWindow } as const;
-    const entries = [...this.#settings].map(([id, value]) => ({ id, value, flags: 0 }));
-    const settings = { type: 'settings', clear: false, entries } as const;
-    link.pass([encodeControl(hello), encodeControl(settings)]);
+    link.pass([encodeControl(hello), encodeControl(this.#clear.settings)]);
     return link;
   }
 
@@ -335,37 +246,6 @@ export class FrontSession {
     if (!this.#keys.has(keyId)) throw keyFailure(`an envelope under key ${keyId}, of which there was no run`);
     this.#clientDigest.update(head);
     this.#keys.get(keyId)?.pass([head, ...body]);
-  }
-
-  #learn({ entries }: Settings, bytes: Uint8Array): void {
-    this.#accounts.spend('settings', this.#now);
-    const seen = new Set<number>();
-    for (const { id, value } of entries) {
-      if (FOR_HOSTS.has(id) && !seen.has(id)) this.#settings.set(id, value);
-      seen.add(id);
-    }
-    for (const link of this.#links) link.pass([bytes]);
-  }
-
-  /** A stream in the clear is for nobody here: 421, as from an origin that does not serve the host (spec 10.3). */
-  #refuse({ streamId, fin }: SynStream): void {
-    this.#accounts.spend('resets', this.#now);
-    if (streamId % 2 === 0 || streamId <= this.#lastStreamId)
-      throw protocolError(`SYN_STREAM ${streamId} after ${this.#lastStreamId}`);
-    this.#lastStreamId = streamId;
-    this.#compressor ??= new HeaderCompressor();
-    const block = this.#compressor.compress(REFUSAL);
-    this.#answer({ type: 'syn-reply', streamId, fin: true, block });
-    if (!fin) this.#answer({ type: 'rst-stream', streamId, status: RST.CANCEL });
-  }
-
-  /** Payload in the clear belongs to a stream that was refused. */
-  #data({ head, length, first }: DataItem): void {
-    if (!first || head === undefined) return;
-    this.#clientDigest.update(head);
-    if (length === 0) this.#accounts.spend('idle', this.#now);
-    this.#clearPayload += length;
-    if (this.#clearPayload > CLEAR_WINDOW) throw flowControlError('the client exceeded the session window');
   }
 
   // To the client
@@ -392,15 +272,9 @@ export class FrontSession {
       this.#send({ type: 'key-gone', keyId, status });
     }
     // A host has nothing more to do for a client that is leaving.
-    if (!this.#clientLeaving) {
+    if (!this.#clear.clientLeaving) {
       this.#events.push({ type: 'host-gone', authority: link.authority, status, reason });
     } else if (this.#links.size === 0) this.#finish();
-  }
-
-  /** Sends what the client has asked for: if it does not read, that must end. */
-  #answer(frame: ControlFrame): void {
-    this.#answers += this.#send(frame);
-    if (this.#answers > MAX_ANSWERS) throw overload('the client asks and does not read the answers');
   }
 
   #send(frame: ControlFrame): number {
@@ -410,21 +284,3 @@ export class FrontSession {
     return bytes.length;
   }
 }
-
-/** What hosts must know of the client's SETTINGS. */
-const FOR_HOSTS: ReadonlySet<number> = new Set([
-  SETTING.MAX_CONCURRENT_STREAMS,
-  SETTING.INITIAL_WINDOW_SIZE,
-  SETTING.KEYMUX,
-  SETTING.KEYMUX_SWITCH_LIMIT,
-]);
-
-/** A front gives nothing of the session window for clear payload back (spec 2.5). */
-const CLEAR_WINDOW = 65_536;
-const MAX_ANSWERS = 64 * 1024;
-
-const REFUSAL = encodeHeaderBlock([
-  [':status', '421 Misdirected Request'],
-  [':version', 'HTTP/1.1'],
-  ['keymux-reason', 'this front passes on what is sealed for its hosts, and nothing else'],
-]);
