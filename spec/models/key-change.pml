@@ -8,10 +8,9 @@
  *
  * -DNO_COUNT         the receiver does not compare KEY_UPDATE's number of envelopes
  * -DNO_SWITCH_COUNT  the receiver does not compare KEY_SWITCH's previous generation and number of frames
- * -DHOLDS_B          the attacker holds B: the known flaw of 4.5, see 8.6
- * -DPROOF            the proposed cure: KEY_SWITCH carries a proof made with a secret of the previous key, over all its fields
- * -DLOOSE            with PROOF: the proof leaves out the count, as if the secret only entered the digest
- * -DRELEASE          the other cure: the sender's last frame under A says that the direction goes on under B
+ * -DHOLDS_B          the attacker holds B
+ * -DNO_PROOF         KEY_SWITCH carries no proof that its sender holds A
+ * -DLOOSE            the proof leaves out the count, as if the secret only entered the digest
  * -DHOST_SENDS       the sender is a host's process behind a blind front: it holds A only and never moves to B
  * -DHOST_RECEIVES    the receiver is two such processes: the one that holds B has seen nothing that came under A
  * -DSANITY           asks whether an honest change of key can arrive; spin must say yes
@@ -20,7 +19,7 @@
 #define FRAMES 2  /* frames under each generation of A, at most */
 
 /* FRAME: `number` counts the sender's frames. UPDATE: envelopes of generation 0. SWITCH: frames before. */
-mtype = { FRAME, UPDATE, SWITCH, RELEASED };
+mtype = { FRAME, UPDATE, SWITCH };
 #define A 0
 #define B 1
 #define NOBODY 0
@@ -38,7 +37,6 @@ byte frames;              /* frames it sent under A */
 byte generation;
 bool movedToB;
 byte framesB;
-bool released;
 
 /* The receiver. */
 byte openedUnder[2];
@@ -47,9 +45,8 @@ byte accepted;            /* frames it took under A */
 byte newest;              /* generation of A */
 byte lastGeneration;      /* of the envelope with the direction's last frame */
 bool bound;               /* the direction is bound to B */
-bool sawRelease;
 
-/* A proof that the attacker has seen in an envelope of B: number of frames + 1, or any other value than 0 with LOOSE. */
+/* A proof that the attacker has seen in an envelope of B: number of frames + 1, or 1 with LOOSE. */
 byte seenProof;
 #ifdef LOOSE
 #define PROOF_OF(count) 1
@@ -60,7 +57,7 @@ byte seenProof;
 /* Properties: each says "violated". */
 bool sealed_frame_lost;    /* 4.1, 4.3: under A, no frame is lost without the session ending */
 bool lost_before_switch;   /* 4.5: when a direction goes on under B, the receiver has everything that was sent under A */
-bool direction_taken_over; /* 4.5, 8.6: a direction goes on under B only if its sender moved it there */
+bool direction_taken_over; /* 4.5: a direction goes on under B only if its sender moved it there */
 
 inline receiveUnderA()
 {
@@ -92,7 +89,6 @@ inline receiveUnderA()
               lastGeneration = now.generation;
               sealed_frame_lost = now.number != accepted;
               assert(!sealed_frame_lost)
-           :: now.kind == RELEASED -> sawRelease = true
            :: else
            fi
         fi
@@ -109,24 +105,21 @@ inline receiveUnderB()
      if
      :: bound -> over = true
 #ifdef HOST_RECEIVES
-#if defined(PROOF) || defined(RELEASE)
+#ifndef NO_PROOF
      :: true -> over = true                     /* it has neither A's secret nor what came under A: it refuses */
 #endif
 #else
 #ifndef NO_SWITCH_COUNT
      :: now.number != accepted || now.previous != lastGeneration -> over = true
 #endif
-#ifdef PROOF
+#ifndef NO_PROOF
      :: now.proof != PROOF_OF(now.number) -> over = true
 #endif
-#ifdef RELEASE
-     :: !sawRelease -> over = true
 #endif
-#endif
-#if !defined(HOST_RECEIVES) || !(defined(PROOF) || defined(RELEASE))
+#if !defined(HOST_RECEIVES) || defined(NO_PROOF)
      :: else ->
         bound = true;
-        direction_taken_over = !movedToB && !released;
+        direction_taken_over = !movedToB;
         assert(!direction_taken_over);
         lost_before_switch = accepted != frames;
         assert(!lost_before_switch)
@@ -169,25 +162,16 @@ inline sealUnderB(what)
 inline send()
 {
   if
-  :: !released && !movedToB && frames < FRAMES * (generation + 1) ->
+  :: !movedToB && frames < FRAMES * (generation + 1) ->
      frames++;
      sealUnderA(FRAME);
      now.number = frames
-  :: !released && !movedToB && generation == 0 ->
+  :: !movedToB && generation == 0 ->
      generation = 1;
      sealUnderA(UPDATE);
      now.number = sealedUnder[0]
-#if defined(RELEASE) && !defined(HOST_SENDS)
-  :: !released && !movedToB ->
-     released = true;
-     sealUnderA(RELEASED)
-#endif
 #ifndef HOST_SENDS
-#ifdef RELEASE
-  :: released && !movedToB ->
-#else
   :: !movedToB ->
-#endif
      movedToB = true;
      sealUnderB(SWITCH);
      now.number = frames;
@@ -216,7 +200,7 @@ init
   :: atomic {
        !over ->
        send();
-#if defined(HOLDS_B) && defined(PROOF)
+#ifdef HOLDS_B
        if
        :: now.kind == SWITCH -> seenProof = now.proof
        :: else
