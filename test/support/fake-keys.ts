@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
 import type { KeyNego } from '@keymux/frames';
 import type { KeyEvent, KeyInfo, KeyPort, ReceiveKey, Role, SendKey } from '@keymux/session';
 
@@ -20,6 +20,8 @@ export interface FakeKeyOptions {
   readonly secret?: string;
   /** Envelopes after which the key seals nothing more. */
   readonly limit?: number;
+  /** Instead of one of its own. */
+  readonly switchKey?: Uint8Array;
 }
 
 /** Every (key, nonce) that was ever sealed with, to see that none comes twice (rule R3). */
@@ -45,6 +47,7 @@ export class FakeKeys implements KeyPort {
   readonly #events: KeyEvent[] = [];
   readonly #senders = new Map<number, FakeSendKey>();
   readonly #receivers = new Map<string, FakeReceiveKey>();
+  readonly #switchKeys = new Map<string, Uint8Array>();
   readonly #busy = new Set<number>();
   readonly #runs = new Map<number, { first: Uint8Array; initiatorDigest: Uint8Array; mine: boolean }>();
   readonly #work: (() => void)[] = [];
@@ -67,6 +70,10 @@ export class FakeKeys implements KeyPort {
       const previous = this.#senders.get(keyId);
       this.#senders.set(keyId, new FakeSendKey(key, secret, this.role, previous?.sealed, options.limit));
     }
+    this.#switchKeys.set(
+      `${keyId}/${key.generation}`,
+      options.switchKey ?? sha256([Buffer.from(`${secret} ${keyId} ${key.generation} switch`)]),
+    );
     const proven = { ...options, level: 'authenticated', send: true, receive: false } as const;
     const onFirst = options.provenBy && ((): void => this.install({ ...proven, provenBy: undefined }));
     if (receive)
@@ -100,6 +107,11 @@ export class FakeKeys implements KeyPort {
   /** Takes the sending half of a key away, as if it were used up. */
   forget(keyId: number): void {
     this.#senders.delete(keyId);
+  }
+
+  /** As if this side had not taken part in the run of this generation. */
+  forgetSwitchKey({ keyId, generation }: { keyId: number; generation: number }): void {
+    this.#switchKeys.delete(`${keyId}/${generation}`);
   }
 
   /** What a test seals by hand. */
@@ -187,6 +199,11 @@ export class FakeKeys implements KeyPort {
 
   info(keyId: number): KeyInfo | undefined {
     return this.#senders.get(keyId)?.info;
+  }
+
+  switchProof(keyId: number, generation: number, message: Uint8Array): Uint8Array | undefined {
+    const key = this.#switchKeys.get(`${keyId}/${generation}`);
+    return key && new Uint8Array(createHmac('sha256', key).update(message).digest());
   }
 
   setDepth(depth: number): void {

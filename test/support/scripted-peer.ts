@@ -10,6 +10,7 @@ import {
   HeaderDecompressor,
   type HeaderList,
   type Item,
+  type KeySwitch,
   type SynStream,
   TAG_LENGTH,
 } from '@keymux/frames';
@@ -29,7 +30,16 @@ export type ScriptFrame =
   | ({ type: 'syn-reply' | 'headers'; streamId: number; fin?: boolean } & ScriptBlock)
   | { type: 'data'; streamId: number; payload?: string | Uint8Array; fin?: boolean }
   | { type: 'raw'; bytes: Uint8Array }
-  | Exclude<ControlFrame, { block: Uint8Array }>;
+  | ScriptSwitch
+  | Exclude<ControlFrame, { block: Uint8Array } | KeySwitch>;
+
+/** `digest` is the plain one of spec 4.5. The previous key that the frame names is proven in its place, or what `proves` says. */
+export type ScriptSwitch = KeySwitch & { proves?: Generation | 'nothing' };
+
+interface Generation {
+  readonly keyId: number;
+  readonly generation: number;
+}
 
 /** A frame that the engine sent: `under` is the key ID of its envelope, 0 outside; `envelope` counts envelopes. */
 export interface SeenFrame {
@@ -105,10 +115,20 @@ export class ScriptedPeer extends End {
   /** The bytes of an envelope; it counts as sent. */
   envelope(keyId: number, ...frames: ScriptFrame[]): Uint8Array {
     const key = this.peerKeys.requireSender(keyId);
-    const plaintext = Buffer.concat(frames.map((frame) => this.#bytes(frame, false)));
+    const bytesOf = (frame: ScriptFrame): Uint8Array =>
+      this.#bytes(frame.type === 'key-switch' ? this.proven(frame, key) : frame, false);
+    const plaintext = Buffer.concat(frames.map(bytesOf));
     const head = encodeSealedHead(keyId, key.generation, plaintext.length + TAG_LENGTH);
     this.#sentOutside.push(head);
     return Buffer.concat([head, ...key.seal(head, [plaintext])]);
+  }
+
+  /** The KEY_SWITCH as it goes into an envelope of `to`. */
+  proven(frame: ScriptSwitch, to: Generation, sender: Role = this.peerKeys.role): KeySwitch {
+    const { previousKeyId: keyId, previousGeneration: generation } = frame;
+    const { proves = keyId === 0 ? 'nothing' : { keyId, generation }, ...fields } = frame;
+    if (proves === 'nothing') return fields;
+    return { ...fields, digest: switchProofOf(this.peerKeys, sender, fields, proves, to) };
   }
 
   /** The peer's session digest now. */
@@ -117,7 +137,7 @@ export class ScriptedPeer extends End {
   }
 
   /** The KEY_SWITCH that moves the peer's session frames, `count` of them before. */
-  controlSwitch(count: number, previous = { keyId: 0, generation: 0 }): ScriptFrame {
+  controlSwitch(count: number, previous = { keyId: 0, generation: 0 }): ScriptSwitch {
     return {
       type: 'key-switch',
       streamId: 0,
@@ -232,4 +252,28 @@ export function switchDigestOf(
     sha256(clearFrames),
     syn === undefined ? Buffer.alloc(32) : sha256([syn]),
   ]);
+}
+
+/** The digest field where a key was before, straight from spec 4.5. `fields` has the plain digest. */
+export function switchProofOf(
+  keys: FakeKeys,
+  sender: Role,
+  fields: KeySwitch,
+  previous: Generation,
+  to: Generation,
+): Uint8Array {
+  const written = Buffer.alloc(16);
+  written.writeUInt32BE(fields.streamId, 0);
+  written.writeUInt8(fields.previousKeyId, 4);
+  written.writeUInt8(fields.previousGeneration, 5);
+  written.writeBigUInt64BE(BigInt(fields.count), 8);
+  const message = Buffer.concat([
+    Buffer.of(sender === 'client' ? 1 : 2),
+    written,
+    Buffer.of(to.keyId, to.generation),
+    fields.digest,
+  ]);
+  const proof = keys.switchProof(previous.keyId, previous.generation, message);
+  if (proof === undefined) throw new Error(`test: nobody holds key ${previous.keyId}`);
+  return proof;
 }

@@ -1,4 +1,5 @@
 import { ALGORITHM } from './algorithm-ids.ts';
+import { hmacSha256 } from './crypto.ts';
 import type { SealLimits } from './envelope.ts';
 import { keyFailure } from './errors.ts';
 import type { PeerName } from './identity/known-hosts.ts';
@@ -14,6 +15,7 @@ import {
   directionKeys,
   exporterSecret,
   renegotiationSecret,
+  switchKey,
 } from './schedule.ts';
 import { Sealer, type SendKey } from './sealer.ts';
 import type { Secret } from './secret.ts';
@@ -52,6 +54,8 @@ export class EstablishedKey {
   #exporter: Secret | undefined;
   /** What the next generation is chained to. */
   #chain: Secret | undefined;
+  /** By generation, as long as the key lives: a stream may have been silent since an early one. */
+  readonly #switchKeys = new Map<number, Secret>();
   #sealer: Sealer | undefined;
   /** At most the current generation and the next. */
   #openers: Opener[] = [];
@@ -160,6 +164,11 @@ export class EstablishedKey {
     if (!same) throw keyFailure('other-key', `key ${this.keyId}`);
   }
 
+  /** HMAC of `message` under the switch key of `generation` (spec 3.5, 4.5); undefined if there is no such generation. */
+  switchProof(generation: number, message: Uint8Array): Uint8Array | undefined {
+    return this.#switchKeys.get(generation)?.use((bytes) => hmacSha256(bytes, message));
+  }
+
   /** Derives the sealing keys of one generation and wipes the run secret. */
   install(run: Run, made: RunSecret): void {
     const { generation } = made;
@@ -197,6 +206,7 @@ export class EstablishedKey {
       const opener = new Opener(info, keys, onFirst, this.#limits);
       this.#openers.push(opener);
     }
+    this.#switchKeys.set(generation, switchKey(secret, digests));
     secret.wipe();
     this.#generation = generation;
     if (made.confirmed || this.#info === undefined) this.#become(info, exporter);
@@ -266,6 +276,8 @@ export class EstablishedKey {
     this.#exporter?.wipe();
     this.#awaitsProof?.exporter.wipe();
     this.#chain?.wipe();
+    for (const secret of this.#switchKeys.values()) secret.wipe();
+    this.#switchKeys.clear();
   }
 
   #closeOpeners(): void {

@@ -201,6 +201,14 @@ export class KeyRegistry {
     this.#keys.get(keyId)?.confirmGeneration(generation);
   }
 
+  /**
+   * Proves that this side took part in the run of a generation, over `message` (spec 4.5): 32 bytes. Undefined if this side does not hold
+   * that generation.
+   */
+  switchProof(keyId: number, generation: number, message: Uint8Array): Uint8Array | undefined {
+    return this.#keys.get(keyId)?.switchProof(generation, message);
+  }
+
   info(keyId: number): KeyInfo | undefined {
     return this.#keys.get(keyId)?.info;
   }

@@ -55,8 +55,15 @@ export function chainedSecret(previous: Secret, run: Secret): Secret {
   return previous.use((salt) => run.use((input) => Secret.take(hkdfExtract(salt, input))));
 }
 
+/** By which one side proves to the other that it took part in the run of this generation, 32 bytes (spec 3.5, 4.5). */
+export function switchKey(secret: Secret, digests: SessionDigests): Secret {
+  const info = concat(SWITCH, Uint8Array.of(0), digests.initiator, digests.responder);
+  return secret.use((bytes) => Secret.take(hkdfExpand(bytes, info, KEY_LENGTH)));
+}
+
 const SEAL = ascii('keymux/1 seal');
 const EXPORTER = ascii('keymux/1 exporter');
 const RENEGOTIATION = ascii('keymux/1 renegotiation');
+const SWITCH = ascii('keymux/1 switch key');
 const KEY_LENGTH = 32;
 const IV_LENGTH = 12;

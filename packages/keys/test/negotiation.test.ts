@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hmacSha256 } from '../src/crypto.ts';
 import { ALGORITHM, KeyError } from '../src/index.ts';
 import { infoOf, LABEL, link, passEnvelope, type Side } from './link.ts';
 import { METHODS, type Method } from './methods.ts';
@@ -139,6 +140,36 @@ describe('a key', () => {
       expect(exported[2]).not.toBe(exported[0]);
     });
   }
+
+  it.each(METHODS)(
+    'of $name proves a switch alike on both sides, for one run and generation',
+    async (method) => {
+      const proofs: string[] = [];
+      for (let run = 0; run < 2; run++) {
+        const { sides, keyId, wire } = begin('client', method);
+        if (run === 1) wire.client.sentDigest.update('x');
+        if (run === 1) wire.server.receivedDigest.update('x');
+        await wire.run();
+        const generation = sides.initiator.registry.sender(keyId)?.generation ?? -1;
+        const made = (side: Side, message: string, at = generation) =>
+          Buffer.from(side.registry.switchProof(keyId, at, Buffer.from(message)) ?? []).toString('hex');
+        const { initiator, responder } = sides;
+        expect(made(initiator, 'a')).toHaveLength(64);
+        expect(made(responder, 'a')).toBe(made(initiator, 'a'));
+        expect(made(responder, 'b')).not.toBe(made(responder, 'a'));
+        expect(made(responder, 'a', generation + 1)).toBe('');
+        if (generation === 1) expect(made(responder, 'a', 0)).toBe(made(initiator, 'a', 0));
+        if (generation === 1) expect(made(responder, 'a', 0)).not.toBe(made(responder, 'a'));
+        expect(responder.registry.switchProof(keyId + 2, generation, Buffer.from('a'))).toBeUndefined();
+        const exporter = initiator.registry
+          .exporter(keyId)
+          ?.use((bytes) => hmacSha256(bytes, Buffer.from('a')));
+        expect(made(initiator, 'a')).not.toBe(Buffer.from(exporter ?? []).toString('hex'));
+        proofs.push(made(initiator, 'a'));
+      }
+      expect(proofs[1]).not.toBe(proofs[0]);
+    },
+  );
 
   it('for a host is no connection key', async () => {
     const { sides, wire } = begin('client', PSK, 'a.example');

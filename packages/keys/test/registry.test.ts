@@ -412,9 +412,13 @@ describe('retirement', () => {
     wire.server.receive(wire.client.outbox.at(-1) as Uint8Array);
     expect(server.receiver(1, 1)).toBeUndefined();
     expect(passEnvelope(wire.server, wire.client, 1, 'the other direction lives')).toBeTruthy();
+    const proofs = () => [client, server].map((registry) => registry.switchProof(1, 1, Uint8Array.of(1)));
+    expect(proofs()[0]).toHaveLength(32);
+    expect(proofs()[1]).toEqual(proofs()[0]);
 
     wire.server.retire(1);
     wire.client.receive(wire.server.outbox.at(-1) as Uint8Array);
+    expect(proofs()).toEqual([undefined, undefined]);
     for (const side of [wire.client, wire.server]) {
       expect(side.events.at(-1)).toEqual({ type: 'retired', keyId: 1 });
       expect(side.registry.info(1)).toBeUndefined();
@@ -472,6 +476,7 @@ describe('the end', () => {
     expect(() => sender?.seal(sealedHead(1, 1, 17), [Uint8Array.of(1)])).toThrow(KeyError);
     expect(() => receiver?.open(sealedHead(1, 1, 17), [new Uint8Array(17)])).toThrow(KeyError);
     expect(exporter?.wiped).toBe(true);
+    expect(wire.client.registry.switchProof(1, 1, Uint8Array.of(1))).toBeUndefined();
     expect(() => wire.client.registry.negotiate(PSK)).toThrow(KeyError);
     wire.client.receive(wire.frames[1] as Uint8Array);
     expect(wire.client.failure).toBeUndefined();

@@ -28,7 +28,7 @@ const MAX_WINDOW = 0x7fff_ffff;
 export class ControlReceiver {
   readonly #state: SessionState;
   readonly #sender: Sender;
-  readonly #binding = new ControlBinding();
+  readonly #binding: ControlBinding;
   /** PINGs of ours on their way: ID to when it was sent, in milliseconds. */
   readonly #pings = new Map<number, number>();
   /** The lowest that the peer has named: it may take back nothing (RFC 9113, 6.8). */
@@ -39,6 +39,7 @@ export class ControlReceiver {
   constructor(state: SessionState, sender: Sender) {
     this.#state = state;
     this.#sender = sender;
+    this.#binding = new ControlBinding(state.role === 'client' ? 'server' : 'client');
   }
 
   pingSent(id: number): void {
@@ -122,10 +123,14 @@ export class ControlReceiver {
     if (key === undefined || key.authority !== '' || key.early) {
       throw keyFailure('session frames switched to a key that is not a connection key');
     }
-    if (key.keyId === this.#binding.keyId || !sameRecord(frame, this.#binding.switchRecord(digest))) {
-      throw keyFailure('KEY_SWITCH: session frames were lost, added or changed on the way');
+    const { keys } = this.#state;
+    const record = keys && this.#binding.switchRecord(digest, key, keys);
+    if (key.keyId === this.#binding.keyId || record === undefined || !sameRecord(frame, record)) {
+      throw keyFailure(
+        'KEY_SWITCH: session frames were lost, added or changed on the way, or their sender does not hold the key before',
+      );
     }
-    if (!keepsLevel(this.#state.keys, this.#binding.keyId, key)) {
+    if (!keepsLevel(keys, this.#binding.keyId, key)) {
       throw keyFailure('session frames switched to a key that proves less');
     }
     this.#binding.moveTo(key.keyId, key.generation);

@@ -1,24 +1,23 @@
 import { type ControlFrame, encodeControl, type KeyNego } from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
-import { protocolError } from './errors.ts';
+import { cannotProve, protocolError } from './errors.ts';
 import { Fifo } from './fifo.ts';
 import { needsKey, type SessionState } from './state.ts';
-
-/** Bytes of a KEY_SWITCH frame with its head (spec 1.5). */
-const KEY_SWITCH_BYTES = 56;
+import { KEY_SWITCH_BYTES } from './switch-record.ts';
 
 /** Writes session frames where they belong (spec 4.2), and moves them to a connection key (4.5). */
 export class ControlWriter {
   readonly #state: SessionState;
   readonly #writer: EnvelopeWriter;
-  readonly #binding = new ControlBinding();
+  readonly #binding: ControlBinding;
   /** KEY_NEGO frames on the link of a front that are not known to be on the carrier, in their order. */
   readonly #onLink = new Fifo<{ readonly keyId: number; readonly bytes: Uint8Array }>();
 
   constructor(state: SessionState, writer: EnvelopeWriter) {
     this.#state = state;
     this.#writer = writer;
+    this.#binding = new ControlBinding(state.role);
   }
 
   /** The key that session frames travel under, CLEAR for none. */
@@ -69,9 +68,11 @@ export class ControlWriter {
   switchTo(keyId: number): void {
     const { keys } = this.#state;
     if (keyId === this.#binding.keyId || keys?.sender(keyId) === undefined) return;
-    const record = this.#binding.switchRecord(this.#writer.digestBefore(keyId, KEY_SWITCH_BYTES));
-    this.#writer.control(keyId, encodeControl({ type: 'key-switch', streamId: 0, ...record }));
     const previous = this.#binding.keyId;
+    const digest = this.#writer.digestBefore(keyId, KEY_SWITCH_BYTES);
+    const record = this.#binding.switchRecord(digest, { keyId, generation: this.#writer.generation }, keys);
+    if (record === undefined) throw cannotProve(previous);
+    this.#writer.control(keyId, encodeControl({ type: 'key-switch', streamId: 0, ...record }));
     this.#binding.moveTo(keyId, this.#writer.generation);
     keys.bind(keyId, 0);
     if (previous !== CLEAR) keys.unbind(previous, 0);

@@ -23,12 +23,12 @@ export interface SwitchRules {
 export class Direction {
   /** Key ID of the envelopes its frames travel in; CLEAR, or UNBOUND before its first frame. */
   keyId = UNBOUND;
+  /** Of the envelope that its last frame came in, KEY_SWITCH included; 0 for the clear. */
+  generation = 0;
   /** FIN, STREAM_END or a reset has been sent or received. */
   ended = false;
   /** Payload bytes so far. */
   payload = 0;
-  /** Of the envelope that its last frame came in, KEY_SWITCH included. */
-  #generation = 0;
   /** Frames so far, clear or sealed. */
   #frames = 0;
   #clearPayload = 0;
@@ -40,7 +40,7 @@ export class Direction {
   /** Takes note of a control frame in an envelope of `generation`, 0 outside. */
   noteFrame(bytes: Uint8Array, generation: number, rules: SwitchRules): void {
     this.#frames++;
-    this.#generation = generation;
+    this.generation = generation;
     if (this.keyId === CLEAR) this.#hash(bytes, rules);
   }
 
@@ -49,7 +49,7 @@ export class Direction {
     this.#frames++;
     this.payload += length;
     if (this.keyId !== CLEAR) {
-      this.#generation = generation;
+      this.generation = generation;
       return;
     }
     this.#clearPayload += length;
@@ -74,7 +74,7 @@ export class Direction {
     return this.#switchable && this.#clearPayload + clear <= rules.switchLimit;
   }
 
-  /** What KEY_SWITCH has to say now. */
+  /** What KEY_SWITCH has to say now, with the plain digest. */
   switchRecord(
     streamId: number,
     answeredSyn: Uint8Array | undefined,
@@ -82,7 +82,7 @@ export class Direction {
   ): SwitchRecord {
     return {
       previousKeyId: Math.max(this.keyId, CLEAR),
-      previousGeneration: this.#generation,
+      previousGeneration: this.generation,
       count: this.#frames,
       digest: switchDigest(createHash, streamId, this.#clearHash, answeredSyn),
     };
@@ -90,7 +90,7 @@ export class Direction {
 
   /** KEY_SWITCH has moved it, in an envelope of `generation`. It is not counted as a frame itself. */
   switched(generation: number): void {
-    this.#generation = generation;
+    this.generation = generation;
   }
 
   #giveUpSwitching(): void {

@@ -71,6 +71,12 @@ export class EnvelopeWriter {
     this.endEnvelope();
   }
 
+  /** Generation of the envelope that the frame of `size` bytes goes into which follows under `keyId`. */
+  generationFor(keyId: number, size: number): number {
+    this.#makeRoom(keyId, size);
+    return this.generation;
+  }
+
   /** Seals what is collected under a key. */
   endEnvelope(): void {
     const key = this.#key;

@@ -109,6 +109,15 @@ export const cannotSeal = (keyId: number, cause?: unknown): SessionError =>
     { cause },
   );
 
+/** A direction is bound to a key that is gone: nothing can prove what a KEY_SWITCH has to (spec 4.5). */
+export const cannotProve = (keyId: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_KEY_FAILURE',
+    GOAWAY.KEY_FAILURE,
+    'local',
+    `key ${keyId} is gone, so nothing that is bound to it can be switched; keep a key until nothing is bound to it`,
+  );
+
 /** The peer overdrew a budget (spec 7.3). */
 export const overload = (message: string): SessionError =>
   new SessionError('ERR_KEYMUX_EXCESSIVE_LOAD', GOAWAY.EXCESSIVE_LOAD, 'remote', message);

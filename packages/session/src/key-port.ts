@@ -91,11 +91,19 @@ export interface KeyPort {
   /** The peer has moved its direction to `generation`; older ones are wiped. */
   confirmGeneration(keyId: number, generation: number): void;
   info(keyId: number): KeyInfo | undefined;
+  /**
+   * 32 bytes over `message` that nobody can make who did not take part in the run of this generation; undefined if this side did not (spec 4.5).
+   * For every generation of a key that is not yet retired by both sides.
+   */
+  switchProof(keyId: number, generation: number, message: Uint8Array): Uint8Array | undefined;
   /** The client has announced how many tunnels the session is inside of. Throws if that comes too late. */
   setDepth(depth: number): void;
-  /** A stream uses this key. Told once, also if both of its directions do. Stream 0 stands for our session frames. */
+  /**
+   * A stream uses this key: a direction is bound to it, or it was opened under it and is not answered yet. Told once. Stream 0 stands for our
+   * session frames.
+   */
   bind(keyId: number, streamId: number): void;
-  /** The stream uses this key in neither direction any more. */
+  /** The stream does not use this key any more. */
   unbind(keyId: number, streamId: number): void;
   /** Whether RETIRE could be sent now, as far as the keys know. */
   canRetire(keyId: number): boolean;

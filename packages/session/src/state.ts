@@ -72,7 +72,7 @@ export function bindDirection(
   direction: Direction,
   keyId: number,
 ): void {
-  const before = direction.keyId;
+  const before = direction.keyId === UNBOUND ? stream.openedUnder : direction.keyId;
   direction.keyId = keyId;
   if (keyId > CLEAR) state.keys?.bind(keyId, stream.id);
   if (before !== keyId) unbindUnused(state, stream, before);
@@ -99,7 +99,7 @@ export function removeStream(state: SessionState, stream: Stream): void {
   else state.peerStreams--;
   leaveQueue(stream);
   stream.outbox.clear();
-  const bound = [stream.in.keyId, stream.out.keyId];
+  const bound = [stream.receivesUnder, stream.sendsUnder];
   for (const direction of [stream.in, stream.out]) {
     direction.ended = true;
     direction.keyId = CLEAR;
@@ -113,8 +113,11 @@ export function removeIfOver(state: SessionState, stream: Stream): void {
   if (stream.in.ended && stream.out.ended) removeStream(state, stream);
 }
 
-/** A key knows the streams bound to it, not their directions: it is let go when neither uses it. */
+/**
+ * A key knows the streams bound to it, not their directions: it is let go when neither uses it. An answer that has not begun uses the key of its
+ * question: it would go out under it, and has to prove it if it goes out under another one (spec 4.5).
+ */
 function unbindUnused(state: SessionState, stream: Stream, keyId: number): void {
-  if (keyId <= CLEAR || stream.in.keyId === keyId || stream.out.keyId === keyId) return;
+  if (keyId <= CLEAR || stream.receivesUnder === keyId || stream.sendsUnder === keyId) return;
   state.keys?.unbind(keyId, stream.id);
 }

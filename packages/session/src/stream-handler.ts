@@ -47,7 +47,7 @@ export class StreamHandler {
     this.#checkWelcome(headers, key);
     const openedUnder = key?.keyId ?? CLEAR;
     // A copy: `bytes` is a view that would keep a whole chunk alive as long as the stream.
-    const syn = state.createHash && bytes.slice();
+    const syn = state.createHash && { bytes: bytes.slice(), generation: key?.generation ?? 0 };
     const stream = addStream(state, { id, ours: false, priority, payloadOutside, openedUnder, syn });
     bindDirection(state, stream, stream.in, openedUnder);
     stream.in.noteFrame(bytes, key?.generation ?? 0, state);

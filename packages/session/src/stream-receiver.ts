@@ -61,7 +61,9 @@ export class StreamReceiver {
     const stream = this.#known(frame.streamId);
     if (stream === undefined) this.#state.accounts.spend('idle', this.#state.now);
     else if (key === undefined || !this.#maySwitch(stream, frame, key)) {
-      throw keyFailure(`KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way`);
+      throw keyFailure(
+        `KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way, or its sender does not hold the key before`,
+      );
     } else if (!keepsLevel(this.#state.keys, stream.receivesUnder, key)) {
       throw keyFailure(`KEY_SWITCH: stream ${stream.id} would go on under a key that proves less`);
     } else if (key.early && !stream.ours) {
@@ -75,10 +77,9 @@ export class StreamReceiver {
 
   #maySwitch(stream: Stream, frame: KeySwitch, key: KeyInfo): boolean {
     const direction = stream.in;
-    const { createHash } = this.#state;
-    if (createHash === undefined || direction.keyId === key.keyId) return false;
-    if (!stream.canSwitch(direction, this.#state)) return false;
-    return sameRecord(frame, direction.switchRecord(stream.id, stream.answeredBy(direction), createHash));
+    if (direction.keyId === key.keyId || !stream.canSwitch(direction, this.#state)) return false;
+    const record = stream.switchRecord(direction, key, this.#state);
+    return record !== undefined && sameRecord(frame, record);
   }
 
   /** The stream, if both sides can know of it: one of ours whose SYN_STREAM has not gone yet is unknown (spec 2.2). */

@@ -2,8 +2,10 @@ import { type ControlFrame, encodeControl, encodeDataHead, HeaderCompressor } fr
 import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
+import { cannotProve } from './errors.ts';
 import { bindDirection, removeIfOver, type SessionState } from './state.ts';
 import type { Stream } from './stream.ts';
+import { KEY_SWITCH_BYTES } from './switch-record.ts';
 
 /** A SYN_STREAM or SYN_REPLY to be sent. */
 export interface Opening {
@@ -36,7 +38,8 @@ export class StreamWriter {
     const block = this.#compressed(stream, opening.block);
     if (opening.type === 'syn-stream') {
       const syn = this.frame(stream, synStream(stream, opening, block));
-      if (this.#state.createHash !== undefined) stream.syn = syn;
+      if (this.#state.createHash !== undefined)
+        stream.syn = { bytes: syn, generation: this.#writer.generation };
     } else {
       this.frame(stream, { type: 'syn-reply', streamId: stream.id, fin: opening.fin, block });
     }
@@ -93,10 +96,11 @@ export class StreamWriter {
   switchTo(stream: Stream, keyId: number): boolean {
     const { out } = stream;
     if (out.keyId === keyId || (out.keyId === UNBOUND && keyId === stream.openedUnder)) return true;
-    const { createHash, keys } = this.#state;
-    if (createHash === undefined || keyId === CLEAR || keys?.sender(keyId) === undefined) return false;
+    if (keyId === CLEAR || this.#state.keys?.sender(keyId) === undefined) return false;
     if (!stream.canSwitch(out, this.#state)) return false;
-    const record = out.switchRecord(stream.id, stream.answeredBy(out), createHash);
+    const generation = this.#writer.generationFor(keyId, KEY_SWITCH_BYTES);
+    const record = stream.switchRecord(out, { keyId, generation }, this.#state);
+    if (record === undefined) throw cannotProve(stream.sendsUnder);
     this.#writer.control(keyId, encodeControl({ type: 'key-switch', streamId: stream.id, ...record }));
     bindDirection(this.#state, stream, out, keyId);
     out.switched(this.#writer.generation);

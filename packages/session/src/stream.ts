@@ -2,7 +2,9 @@ import { CLEAR } from './control-binding.ts';
 import { Direction, type SwitchRules, UNBOUND } from './direction.ts';
 import { Fifo } from './fifo.ts';
 import { ReceiveWindow, SendWindow } from './flow-window.ts';
+import type { KeyPort, RunningHash } from './key-port.ts';
 import type { QueueLink } from './send-queue.ts';
+import { type KeyGeneration, proveRecord, type SwitchRecord } from './switch-record.ts';
 
 /** What waits to be sent on a stream after its SYN_STREAM or SYN_REPLY, in order. */
 export type OutboxItem = OutboxData | OutboxHeaders | OutboxSwitch | OutboxEnd;
@@ -28,6 +30,21 @@ interface OutboxEnd {
   readonly type: 'end';
 }
 
+/** What a KEY_SWITCH that answers a stream has to know of its SYN_STREAM (spec 4.5). */
+export interface SynRecord {
+  /** The whole frame. */
+  readonly bytes: Uint8Array;
+  /** Of the envelope that it came in; 0 outside. */
+  readonly generation: number;
+}
+
+/** What of the session a KEY_SWITCH is made from. */
+interface SwitchSession {
+  readonly role: 'client' | 'server';
+  readonly keys: KeyPort | undefined;
+  readonly createHash: (() => RunningHash) | undefined;
+}
+
 /** What is known of a stream from its start. */
 export interface StreamFields {
   readonly id: number;
@@ -39,8 +56,8 @@ export interface StreamFields {
   readonly payloadOutside: boolean;
   /** Key ID of the SYN_STREAM; CLEAR if it came in the clear. */
   readonly openedUnder: number;
-  /** The SYN_STREAM frame of a peer's stream, for the digest of a KEY_SWITCH that answers it. */
-  readonly syn: Uint8Array | undefined;
+  /** Of a peer's stream, and only if there are keys. */
+  readonly syn: SynRecord | undefined;
 }
 
 /**
@@ -70,8 +87,8 @@ export class Stream implements QueueLink {
   queuedSwitches = 0;
   /** Where the last of them leads. */
   queuedKey = UNBOUND;
-  /** The SYN_STREAM frame itself; of ours once it is sent, and only if there are keys. */
-  syn: Uint8Array | undefined;
+  /** Of ours once it is sent, and only if there are keys. */
+  syn: SynRecord | undefined;
   /** SYN_REPLY was received (ours), or the command to send it was given (theirs). */
   replied = false;
   /** SYN_STREAM (ours) or SYN_REPLY (theirs) is on the wire, so that the outbox may follow. */
@@ -117,8 +134,25 @@ export class Stream implements QueueLink {
     return direction.keyId === UNBOUND && (direction === this.in) === this.ours;
   }
 
-  /** The SYN_STREAM that `direction` answers, if it answers one. */
-  answeredBy(direction: Direction): Uint8Array | undefined {
-    return (direction === this.in) === this.ours ? this.syn : undefined;
+  /**
+   * What a KEY_SWITCH that moves `direction` has to say, with the proof of the key before (spec 4.5). Undefined if this side does not hold
+   * that key, or none at all.
+   */
+  switchRecord(direction: Direction, to: KeyGeneration, session: SwitchSession): SwitchRecord | undefined {
+    const { role, keys, createHash } = session;
+    if (keys === undefined || createHash === undefined) return undefined;
+    const answered = (direction === this.in) === this.ours ? this.syn : undefined;
+    const record = direction.switchRecord(this.id, answered?.bytes, createHash);
+    const sender = (direction === this.out) === (role === 'client') ? 'client' : 'server';
+    return proveRecord(keys, record, { sender, streamId: this.id, to }, this.#keyBefore(direction));
+  }
+
+  /** Where the last frame of `direction` travelled or, if it is an answer that has not begun, the question; undefined for the clear. */
+  #keyBefore(direction: Direction): KeyGeneration | undefined {
+    const { keyId, generation } =
+      direction.keyId === UNBOUND
+        ? { keyId: this.openedUnder, generation: this.syn?.generation ?? 0 }
+        : direction;
+    return keyId > CLEAR ? { keyId, generation } : undefined;
   }
 }

@@ -4,7 +4,9 @@ import {
   HEADERS,
   ScriptedPeer,
   type ScriptFrame,
+  type ScriptSwitch,
   switchDigestOf,
+  switchProofOf,
 } from '../../../test/support/scripted-peer.ts';
 import { SessionPair } from '../../../test/support/session-pair.ts';
 import { expectFailure, expectNothingBound, refusalOf } from './support.ts';
@@ -20,11 +22,9 @@ function engine(role: 'client' | 'server', config = {}): ScriptedPeer {
   return peer;
 }
 
-const switchTo = (
-  fields: { count: number; digest: Uint8Array } & Partial<
-    Record<'previousKeyId' | 'previousGeneration', number>
-  >,
-): ScriptFrame => ({
+const generation0 = (keyId: number) => ({ keyId, generation: 0 });
+
+const switchTo = (fields: Pick<ScriptSwitch, 'count' | 'digest'> & Partial<ScriptSwitch>): ScriptSwitch => ({
   type: 'key-switch',
   streamId: 1,
   previousKeyId: 0,
@@ -72,8 +72,10 @@ describe('a request that begins in the clear and goes on sealed', () => {
       type: 'key-switch',
       previousKeyId: 1,
       count: 3,
-      digest: switchDigestOf(id, [clear]),
     });
+    const fields = switchTo({ previousKeyId: 1, count: 3, digest: switchDigestOf(id, [clear]) });
+    const proof = switchProofOf(peer.peerKeys, 'client', fields, generation0(1), generation0(2));
+    expect(second?.digest).toEqual(proof);
     expect(end).toMatchObject({ under: 2, type: 'data', fin: true });
   });
 
@@ -122,7 +124,8 @@ describe('an answer under another key than its request', () => {
     const id = peer.session.open(HEADERS, { keyId: 1 });
     const [syn] = peer.sees();
     const digest = switchDigestOf(id, [], syn?.bytes as Uint8Array);
-    peer.seals(2, switchTo({ count: 0, digest }), { type: 'syn-reply', streamId: id });
+    const proves = generation0(1);
+    peer.seals(2, switchTo({ count: 0, digest, proves }), { type: 'syn-reply', streamId: id });
     expect(peer.take('reply').key).toMatchObject({ keyId: 2 });
   });
 

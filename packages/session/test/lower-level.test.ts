@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   HEADERS,
   ScriptedPeer,
-  type ScriptFrame,
+  type ScriptSwitch,
   switchDigestOf,
 } from '../../../test/support/scripted-peer.ts';
 import { expectFailure, refusalOf } from './support.ts';
@@ -17,7 +17,7 @@ function engine(role: 'client' | 'server'): ScriptedPeer {
   return peer;
 }
 
-const switchTo = (count: number, digest: Uint8Array, previousKeyId: number): ScriptFrame => ({
+const switchTo = (count: number, digest: Uint8Array, previousKeyId: number): ScriptSwitch => ({
   ...{ type: 'key-switch', streamId: 1, previousKeyId, previousGeneration: 0, count, digest },
 });
 
@@ -45,7 +45,11 @@ describe('C18: who has negotiated an anonymous key', () => {
     const id = peer.session.open(HEADERS, { keyId: from });
     const [syn] = peer.sees();
     const digest = switchDigestOf(id, [], syn?.bytes as Uint8Array);
-    peer.seals(to, switchTo(0, digest, 0), { type: 'syn-reply', streamId: id });
+    peer.seals(
+      to,
+      { ...switchTo(0, digest, 0), proves: { keyId: from, generation: 0 } },
+      { type: 'syn-reply', streamId: id },
+    );
     if (taken) expect(peer.take('reply').key).toMatchObject({ keyId: to });
     else expectFailure(peer, 'KEY_FAILURE');
   });
