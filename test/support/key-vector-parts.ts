@@ -75,7 +75,7 @@ export function runVector(
     digests: { initiator: hex(digests.initiator), responder: hex(digests.responder) },
     secrets: secrets.map((S, generation) => {
       const early = algorithm === 1 && generation === 0;
-      const { client, server, exporter } = generationKeys(
+      const { client, server, exporter, switchKey } = generationKeys(
         S,
         generation,
         digests.initiator,
@@ -97,6 +97,7 @@ export function runVector(
         early,
         S: hex(S),
         ...(early ? { [inputs.initiator]: both[inputs.initiator] } : both),
+        switchKey: hex(switchKey),
         firstEnvelope: { plaintext: hex(sealed.plaintext), frame: hex(cat(sealed.head, sealed.body)) },
       };
     }),

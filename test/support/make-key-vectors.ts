@@ -17,6 +17,7 @@ import {
   runVector,
 } from './key-vector-parts.ts';
 import { signedVectors } from './make-signed-vectors.ts';
+import { switchVectors } from './make-switch-vectors.ts';
 import { anonymousVectors, hybridVectors, pskX25519Vectors } from './make-x25519-vectors.ts';
 import {
   cat,
@@ -33,7 +34,7 @@ import {
 } from './reference-keys.ts';
 
 /**
- * Makes spec/vectors/negotiation-*.json and sealing.json from the reference writing of the spec, with fixed
+ * Makes spec/vectors/negotiation-*.json, sealing.json and switch.json from the reference writing of the spec, with fixed
  * randomness. packages/keys/test/vectors.test.ts runs them and fails if the files are not what is made here; with KEYMUX_WRITE_VECTORS=1 it
  * writes them first.
  */
@@ -46,6 +47,7 @@ export function keyVectors(): Record<string, unknown> {
     'negotiation-signed.json': signedVectors(),
     'negotiation-hybrid.json': hybridVectors(),
     'sealing.json': sealingVectors(),
+    'switch.json': switchVectors(),
   };
 }
 

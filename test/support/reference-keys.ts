@@ -94,14 +94,50 @@ export function tagged(whole: Buffer, tagKey: (transcript: Buffer) => Buffer, pr
   return cat(whole.subarray(0, -32), HMAC(tagKey(transcript), transcript));
 }
 
-/** Sealing keys and exporter of one generation (3.5). */
+/** Sealing keys, exporter and switch key of one generation (3.5). */
 export function generationKeys(S: Buffer, generation: number, DI: Buffer, DR: Buffer) {
   const seal = (d: number) => {
     const material = expand(S, cat(text('keymux/1 seal'), Buffer.of(0, generation, d), DI, DR), 44);
     return { key: material.subarray(0, 32), iv: material.subarray(32) };
   };
   const exporter = expand(S, cat(text('keymux/1 exporter'), Buffer.of(0), DI, DR), 32);
-  return { client: seal(1), server: seal(2), exporter };
+  const switchKey = expand(S, cat(text('keymux/1 switch key'), Buffer.of(0), DI, DR), 32);
+  return { client: seal(1), server: seal(2), exporter, switchKey };
+}
+
+/** The fields of KEY_SWITCH before its digest (1.5). */
+export interface SwitchFields {
+  readonly streamId: number;
+  readonly previousKeyId: number;
+  readonly previousGeneration: number;
+  readonly count: number;
+}
+
+function switchFields({ streamId, previousKeyId, previousGeneration, count }: SwitchFields): Buffer {
+  const id = number(streamId, 4);
+  return cat(id, Buffer.of(previousKeyId, previousGeneration), number(0, 2), number(count, 8));
+}
+
+/** A KEY_SWITCH frame (1.5). */
+export function keySwitch(fields: SwitchFields, digest: Buffer): Buffer {
+  return cat(number(0x80030054, 4), number(48, 4), switchFields(fields), digest);
+}
+
+/** E for a stream: the digest without the proof (4.5). */
+export function switchDigest(streamId: number, clearFrames: Buffer[], syn: Buffer | undefined): Buffer {
+  const Y = syn === undefined ? Buffer.alloc(32) : H(syn);
+  return H(text('keymux/1 switch'), Buffer.of(0), number(streamId, 4), H(...clearFrames), Y);
+}
+
+/** What the digest field holds if a key was before (4.5). */
+export function switchProof(
+  key: Buffer,
+  d: number,
+  fields: SwitchFields,
+  to: { readonly keyId: number; readonly generation: number },
+  E: Buffer,
+): Buffer {
+  return HMAC(key, cat(Buffer.of(d), switchFields(fields), Buffer.of(to.keyId, to.generation), E));
 }
 
 export interface Transcribed {

@@ -14,13 +14,14 @@ import {
   LocalKeeper,
   PreSharedKey,
   type RunContext,
+  Secret,
   SIGNED_LABEL,
   type Step,
   type Trust,
 } from '../src/index.ts';
 import { encodeNego } from '../src/nego-frame.ts';
 import { Opener } from '../src/opener.ts';
-import { directionKeys, exporterSecret } from '../src/schedule.ts';
+import { directionKeys, exporterSecret, switchKey } from '../src/schedule.ts';
 import { Sealer } from '../src/sealer.ts';
 import { extendTranscript, startTranscript } from '../src/transcript.ts';
 import { Side } from './link.ts';
@@ -53,6 +54,7 @@ interface RunVector {
     readonly client?: DirectionVector;
     readonly server?: DirectionVector;
     readonly exporter?: string;
+    readonly switchKey: string;
     readonly firstEnvelope: { readonly plaintext: string; readonly frame: string };
   }[];
 }
@@ -92,6 +94,14 @@ interface SealingVectors extends DirectionVector {
     readonly head: string;
     readonly body: string;
   }[];
+}
+
+interface SwitchKeyVector {
+  readonly keyId: number;
+  readonly generation: number;
+  readonly S: string;
+  readonly digests: { readonly initiator: string; readonly responder: string };
+  readonly switchKey: string;
 }
 
 const made = keyVectors();
@@ -166,6 +176,7 @@ for (const name of Object.keys(made).filter((file) => file.startsWith('negotiati
             const opened = new Opener(INFO, keys).open(frame.subarray(0, 10), [frame.subarray(10)]);
             expect(hex(Buffer.concat(opened))).toBe(vector.firstEnvelope.plaintext);
           }
+          expect(switchKey(secret.secret, digests).use(hex)).toBe(vector.switchKey);
           if (vector.exporter) expect(exporterSecret(secret.secret, digests).use(hex)).toBe(vector.exporter);
         }
       }
@@ -229,6 +240,19 @@ describe('sealing.json', () => {
     expect(() => opener.open(unhex(head), [unhex(body)])).toThrow(failure);
     const next = vectors.envelopes[opened];
     expect(() => opener.open(unhex(next?.head ?? ''), [unhex(next?.body ?? '')])).toThrow(failure);
+  });
+});
+
+describe('switch.json', () => {
+  const { keys } = load<{ keys: SwitchKeyVector[] }>('switch.json');
+
+  it.each(keys)('switch key of key $keyId, generation $generation', ({ S, digests, ...key }) => {
+    const { initiator, responder } = digests;
+    const made = switchKey(Secret.take(unhex(S)), {
+      initiator: unhex(initiator),
+      responder: unhex(responder),
+    });
+    expect(made.use(hex)).toBe(key.switchKey);
   });
 });
 
