@@ -1,15 +1,16 @@
 /*
- * Renegotiation of one key by either side, also by both at once (glare). Spec 3.1 and 4.3 have the generations; in this
- * version only the side that began the key's run asks for a new one, and is answered with REJECT. This model is of the rule
- * that is proposed for when both may ask: the side that owns the key ID wins. If an owner that waits for the answer to its own
- * first message gets the other's, it ignores it; if the other side does, it gives its own run up and answers.
+ * Renegotiation of one key by either side, also by both at once (glare): spec 3.14 and 4.3. The side that owns the key ID wins. If
+ * an owner that waits for the answer to its own first message gets the other's, it ignores it; if the other side does, it gives its
+ * own run up and answers. Nobody asks before both directions have moved to the newest generation.
  *
- * Runs have three messages: the one that asks makes the key when it sends the third, the other one when it receives it.
+ * Runs have three messages: the one that asks makes the key when it sends the third, the other one when it receives it. Where an algorithm
+ * has two, the third is the first envelope under the new generation. Each side moves at once, by an envelope under the new generation.
  * There is no attacker: the carrier keeps order, and what he could put into a run makes it fail and ends the session.
  *
  * -DNO_RULE      each side goes on with its own run and answers the other's as well
  * -DBOTH_INSIST  each side ignores the other's first message while it waits for an answer to its own
  * -DBOTH_YIELD   each side gives its own run up and answers the other's
+ * -DNO_MOVED     a side asks, and is answered, as soon as no run is in progress
  * -DSANITY       asks whether every generation can be reached and used; spin must say yes
  */
 
@@ -40,6 +41,14 @@ bool honest_session_died;      /* 3.2: two honest sides that ask at once do not 
 bool generations_differ;       /* 4.3: when everything has arrived, both sides are in the same generation */
 bool generation_went_back;     /* 4.3: generations only rise, by one */
 
+bool generation_skipped;       /* 4.3: no generation is left out in a direction, so that KEY_UPDATE counts all envelopes */
+
+#ifdef NO_MOVED
+#define MOVED(me) true
+#else
+#define MOVED(me) (side[me].sealing == side[me].newest && side[me].opening == side[me].newest)
+#endif
+
 inline fail()
 {
   honest_session_died = true;
@@ -68,7 +77,7 @@ inline answer(me, g, k)
 inline receiveFirst(me, g, k)
 {
   if
-  :: g != side[me].newest + 1 || side[me].answering != 0 -> fail()
+  :: g != side[me].newest + 1 || side[me].answering != 0 || (side[me].asking == 0 && !MOVED(me)) -> fail()
   :: else ->
      if
      :: side[me].asking == 0 -> answer(me, g, k)
@@ -116,6 +125,8 @@ inline receive(me)
      if
      :: g > side[me].newest || g < side[me].opening || side[me].key[g] != k -> fail()
      :: else ->
+        generation_skipped = g > side[me].opening + 1;
+        assert(!generation_skipped);
         side[me].opening = g;
 #ifdef SANITY
         assert(side[0].opening < LAST || side[1].opening < LAST || g < LAST);
@@ -128,11 +139,17 @@ inline receive(me)
 inline act(me)
 {
   if
-  :: side[me].asking == 0 && side[me].answering == 0 && side[me].newest < LAST ->
+  :: side[me].asking == 0 && side[me].answering == 0 && side[me].newest < LAST && MOVED(me) ->
      runs++;
      side[me].asking = runs;
      carrier[1 - me] ! FIRST(side[me].newest + 1, runs)
-  :: side[me].sealing < side[me].newest -> side[me].sealing++
+  :: side[me].sealing < side[me].newest ->
+#ifdef NO_MOVED
+     side[me].sealing = side[me].newest;
+#else
+     side[me].sealing++;
+#endif
+     carrier[1 - me] ! SEALED(side[me].sealing, side[me].key[side[me].sealing])
   :: side[me].sealed < SEALS ->
      side[me].sealed++;
      carrier[1 - me] ! SEALED(side[me].sealing, side[me].key[side[me].sealing])
@@ -153,7 +170,7 @@ init
   :: atomic { nempty(carrier[1]) && nfull(carrier[0]) -> receive(1) }
   :: atomic {
        empty(carrier[0]) && empty(carrier[1]) ->
-       generations_differ = side[0].newest != side[1].newest || side[0].asking + side[1].asking + side[0].answering + side[1].answering != 0;
+       generations_differ = side[0].newest != side[1].newest || side[0].opening != side[1].sealing || side[1].opening != side[0].sealing || side[0].asking + side[1].asking + side[0].answering + side[1].answering != 0;
        assert(!generations_differ);
        break
      }

@@ -60,6 +60,19 @@ const MODELS: Record<string, { readonly mayWait: boolean; readonly cases: readon
       ['NO_RULE', 'generation_has_two_keys', 'H4'],
       ['BOTH_YIELD', 'honest_session_died', 'H4'],
       ['BOTH_INSIST', 'generations_differ', 'H4'],
+      ['NO_MOVED', 'generation_skipped', 'H4'],
+    ],
+  },
+  'retirement.pml': {
+    mayWait: false,
+    cases: [
+      ['', 'none', 'H4'],
+      ['SANITY', 'sanity', 'H4'],
+      ['NO_REFUSE', 'stream_forgotten', 'H4'],
+      ['ANSWER', 'sealed_after_retire', 'H4'],
+      ['FATAL', 'honest_session_died', 'H4'],
+      ['HASTY', 'sealed_after_retire', 'H4'],
+      ['NO_FOLLOW', 'key_lives_on', 'H4'],
     ],
   },
 };
