@@ -121,7 +121,7 @@ export async function startMiddle(
       }
     });
     source.on('end', () => sink.end());
-    source.on('error', () => sink.destroy());
+    source.on('error', () => (sink.remoteFamily === undefined ? sink.destroy() : sink.resetAndDestroy()));
   }
 }
 

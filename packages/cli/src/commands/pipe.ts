@@ -30,28 +30,24 @@ const NOT_OFFERED = {
 const TIMEOUT = 'write seconds, 0.1 to 3600';
 const CONNECTIONS = 'write how many connections may be open at once, 0 for any number';
 
-const address = z.string().transform((text, context): PipeAddress => {
-  try {
-    return parsePipeAddress(text);
-  } catch (error) {
-    if (!(error instanceof PipeAddressError)) throw error;
-    context.addIssue({
-      code: 'custom',
-      message: 'write /path/of/socket, host:port, [IPv4]:port or [IPv6]:port',
-    });
-    return z.NEVER;
-  }
-});
+const address = z.string().transform(toAddress);
 
 const schema = z.object({
   encrypt: flag,
   decrypt: flag,
-  source: z.union([z.literal('-').transform(() => undefined), address]).optional(),
+  source: z
+    .string()
+    .transform((text, context) => (text === '-' ? undefined : toAddress(text, context)))
+    .optional(),
   target: address.optional(),
   key: z.string().optional(),
   maxConnections: z.coerce.number(CONNECTIONS).int(CONNECTIONS).min(0, CONNECTIONS).default(100),
   timeout: z.coerce.number(TIMEOUT).min(0.1, TIMEOUT).max(3600, TIMEOUT).default(5),
-  bind: address.optional(),
+  bind: z
+    .string()
+    .transform((text) => (/^\/|:[0-9]+$/.test(text) ? text : `${text}:0`))
+    .pipe(address)
+    .optional(),
   withoutKeepAlive: flag,
   requireForwardSecrecy: flag,
   foreground: flag,
@@ -74,6 +70,17 @@ export async function pipe(argv: Record<string, unknown>, output: Output): Promi
   const options = pipeOptions(config, target, key);
   if (source === undefined) await pipeStreams({ input: process.stdin, output: process.stdout }, options);
   else await serve(source, { ...options, maxConnections: config.maxConnections }, output);
+}
+
+function toAddress(text: string, context: z.RefinementCtx): PipeAddress {
+  try {
+    return parsePipeAddress(text);
+  } catch (error) {
+    if (!(error instanceof PipeAddressError)) throw error;
+    const message = 'write /path/of/socket, host:port, [IPv4]:port or [IPv6]:port';
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }
 }
 
 function checkMode({ source, encrypt, decrypt, key }: PipeConfig, output: Output): void {
