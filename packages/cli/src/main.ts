@@ -48,10 +48,7 @@ const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 p
 
 /** Runs the program with its arguments (without node and the script); resolves with the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.OK); // who reads it has seen enough
-    throw error;
-  });
+  process.stdout.off('error', endWithReader).on('error', endWithReader); // once, however often this is called
   let exit: ExitCode = EXIT.OK;
   const run =
     (command: Command) =>
@@ -75,6 +72,12 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.USAGE;
   }
   return exit;
+}
+
+/** Who reads what is printed has seen enough. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(EXIT.OK);
+  throw error;
 }
 
 function commands(parser: Argv, run: (command: Command) => (argv: Options) => Promise<void>): Argv {
