@@ -16,6 +16,7 @@ import {
   rejected,
   runVector,
 } from './key-vector-parts.ts';
+import { renegotiationVectors } from './make-renegotiation-vectors.ts';
 import { signedVectors } from './make-signed-vectors.ts';
 import { switchVectors } from './make-switch-vectors.ts';
 import { anonymousVectors, hybridVectors, pskX25519Vectors } from './make-x25519-vectors.ts';
@@ -46,6 +47,7 @@ export function keyVectors(): Record<string, unknown> {
     'negotiation-anonymous.json': anonymousVectors(),
     'negotiation-signed.json': signedVectors(),
     'negotiation-hybrid.json': hybridVectors(),
+    'renegotiation.json': renegotiationVectors(),
     'sealing.json': sealingVectors(),
     'switch.json': switchVectors(),
   };

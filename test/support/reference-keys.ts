@@ -58,6 +58,8 @@ export interface RunInputs {
   readonly depth: number;
   readonly initiator: 'client' | 'server';
   readonly keyId: number;
+  /** That the run makes; 0 by default, above that in a renegotiation. */
+  readonly generation?: number;
 }
 
 /** K and K_psk (3.5). */
@@ -84,8 +86,19 @@ export function offerFields({ offer, label, authority }: RunInputs): Buffer {
 }
 
 /** T_0 (3.5). */
-export function t0({ depth, initiator, keyId }: RunInputs): Buffer {
-  return H(text('keymux/1 negotiation'), Buffer.of(0, depth, initiator === 'client' ? 1 : 2, keyId, 0));
+export function t0({ depth, initiator, keyId, generation = 0 }: RunInputs): Buffer {
+  const side = initiator === 'client' ? 1 : 2;
+  return H(text('keymux/1 negotiation'), Buffer.of(0, depth, side, keyId, generation));
+}
+
+/** The flags of F_1, which says of a renegotiation that it is one (3.14). */
+export function firstFlags({ generation = 0 }: RunInputs, flags: number): number {
+  return generation > 0 ? flags | 8 : flags;
+}
+
+/** S of a generation that a renegotiation made, from that of the one before and its session digests (3.14). */
+export function chained(previous: Buffer, DI: Buffer, DR: Buffer, run: Buffer): Buffer {
+  return extract(expand(previous, cat(text('keymux/1 renegotiation'), Buffer.of(0), DI, DR), 32), run);
 }
 
 /** `frame` with a tag in its last 32 bytes (3.5). */

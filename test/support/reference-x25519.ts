@@ -4,6 +4,7 @@ import {
   cat,
   expand,
   extract,
+  firstFlags,
   frame,
   H,
   longTermKeys,
@@ -80,7 +81,7 @@ export function pskX25519Run(
   const { Kpsk } = longTermKeys(inputs.keyFile);
   const { eI, eR, shared } = exchange(secretI, secretR, lies);
   const T0 = t0(inputs);
-  const room = frame(inputs.keyId, 3, 1, cat(offerFields(inputs), Buffer.alloc(48)));
+  const room = frame(inputs.keyId, 3, firstFlags(inputs, 1), cat(offerFields(inputs), Buffer.alloc(48)));
 
   const protocol = text('Noise_NNpsk0_25519_AESGCM_SHA256'); // 32 bytes, so h and ck begin with it
   let h = H(protocol, T0, room.subarray(0, -48));
@@ -133,7 +134,7 @@ export function anonymousRun(
 ): Transcribed {
   const { eI, eR, shared } = exchange(secretI, secretR, lies);
   const T0 = t0(inputs);
-  const F1 = frame(inputs.keyId, 5, 1, cat(offerFields(inputs), eI));
+  const F1 = frame(inputs.keyId, 5, firstFlags(inputs, 1), cat(offerFields(inputs), eI));
   const T1 = H(T0, F1);
   const answer = frame(inputs.keyId, 5, 1, cat(eR, Buffer.alloc(32)));
   const F2 = tagged(answer, (T) => expand(extract(T, shared), text('keymux/1 anonymous responder'), 32), T1);

@@ -207,13 +207,20 @@ export function sealedHead(keyId: number, generation: number, body: number): Uin
   return head;
 }
 
-/** Seals `text` on one side and opens it on the other. */
-export function passEnvelope(from: Side, to: Side, keyId: number, text: string): string {
+/** Seals `text` on one side and opens it on the other. `watch` sees the SEALED frame. */
+export function passEnvelope(
+  from: Side,
+  to: Side,
+  keyId: number,
+  text: string,
+  watch: (frame: Uint8Array) => void = () => undefined,
+): string {
   const key = from.registry.sender(keyId);
   if (key === undefined) throw new Error(`key ${keyId} cannot send`);
   const plaintext = Buffer.from(text);
   const head = sealedHead(keyId, key.generation, plaintext.length + key.overhead);
   const body = key.seal(head, [plaintext]);
+  watch(Buffer.concat([head, ...body]));
   const receiver: ReceiveKey | undefined = to.registry.receiver(keyId, key.generation);
   if (receiver === undefined) throw new Error(`key ${keyId} cannot receive`);
   const opened = Buffer.concat(receiver.open(head, body)).toString();
