@@ -42,9 +42,14 @@ export async function showIdentity(source: string): Promise<{ identity: Uint8Arr
 
 /** Whom clients trust by default: a known_hosts file of our own (spec 9.5 says why not that of ssh). */
 export function knownHostsPath(): string {
+  return configPath('known_hosts');
+}
+
+/** A file of this user's own, in the directory for configuration. */
+export function configPath(name: string): string {
   const { XDG_CONFIG_HOME } = process.env;
   const folder = XDG_CONFIG_HOME ? XDG_CONFIG_HOME : join(homedir(), '.config');
-  return join(folder, 'keymux', 'known_hosts');
+  return join(folder, 'keymux', name);
 }
 
 /** Who a server lets in. Reads the file once at the start, to say what in it is of no use. */

@@ -57,6 +57,10 @@ export const proxyOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Take CONNECT in the clear too, from anybody who can reach this port',
     })
+    .option('early-connect', {
+      type: 'boolean',
+      describe: 'Take CONNECT as early data (algorithm psk) too, which somebody may be repeating',
+    })
     .option('origin', {
       type: 'string',
       array: true,
@@ -135,6 +139,12 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Let hosts without a key be reached under keys that prove nobody (level passive)',
     })
+    .option('early-methods', {
+      type: 'string',
+      array: true,
+      describe:
+        'Methods taken as early data (algorithm psk), which somebody may be repeating; none for none [GET,HEAD]',
+    })
     .option('origin', {
       type: 'string',
       array: true,
@@ -212,6 +222,27 @@ const routeOptions = (argv: Argv): Argv =>
     .option('level', {
       choices: ['none', 'passive', 'authenticated'],
       describe: 'Least level of the answer, else it is thrown away [that of the key]',
+    })
+    .option('require', {
+      type: 'string',
+      array: true,
+      describe: 'HOST=LEVEL, .SUFFIX=LEVEL or *=LEVEL: least level of requests and answers; repeatable',
+    })
+    .option('host-memory', {
+      type: 'string',
+      describe: 'File with hosts that demanded sealing, or none [~/.config/keymux/hosts.json]',
+    })
+    .option('cookie-jar', {
+      type: 'string',
+      describe: 'File for cookies; each goes only to its host, over streams as strong as it came over',
+    })
+    .option('credentials', {
+      type: 'string',
+      describe: 'File with NAME:PASSWORD, for hosts at level authenticated only',
+    })
+    .option('early', {
+      type: 'boolean',
+      describe: 'With --algorithm psk: send GET and HEAD at once; the host may see a replay',
     })
     .option('output', { type: 'string', alias: 'o', describe: 'File to write the body to' })
     .option('include', { type: 'boolean', alias: 'i', describe: 'Print the headers of the answer too' });

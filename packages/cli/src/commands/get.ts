@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Response } from '@keymux/client';
-import { KnownHostsFile } from '@keymux/keys';
+import type { HeaderList } from '@keymux/frames';
+import { KnownHostsFile, readOwnedFile } from '@keymux/keys';
 import { z } from 'zod';
 import { type BodyPlace, writeBody } from '../body.ts';
 import { flag, list, readSettings } from '../config.ts';
@@ -13,16 +14,19 @@ import { type Output, printable } from '../output.ts';
 import { loadRoute } from '../route/keepers.ts';
 import { type HostPlan, planRoute, ROUTE_OPTIONS, type RoutePlan } from '../route/plan.ts';
 import { type Reached, Route } from '../route/route.ts';
+import { openSafeguards, SAFEGUARD_OPTIONS } from '../route/safeguards.ts';
 import type { Target } from '../route/target.ts';
 
 /** What `get` takes; `explain` takes the same. */
 export const getSchema = z.object({
   ...ROUTE_OPTIONS,
+  ...SAFEGUARD_OPTIONS,
   method: z
     .string()
     .regex(/^[A-Za-z]+$/, 'a method is letters, for example POST')
     .optional(),
   data: z.string().optional(),
+  credentials: z.string().optional(),
   level: z.enum(['none', 'passive', 'authenticated']).optional(),
   output: z.string().optional(),
   include: flag,
@@ -40,12 +44,14 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
   }
   const plan = planRoute(settings);
   const knownHosts = new KnownHostsFile(plan.knownHosts.value);
-  const route = new Route(plan, await loadRoute(plan, output), keyLogFiles(config.keylog, output));
+  const credentials = await readCredentials(config.credentials);
+  const keyLog = keyLogFiles(config.keylog, output);
+  const route = new Route(plan, await loadRoute(plan, output), keyLog, await openSafeguards(config));
   try {
     let exit: ExitCode = EXIT.OK;
     for (const host of plan.hosts) {
       const reached = await withFirstContact(() => route.to(host), knownHosts, output);
-      const response = await request(host.target, reached, config);
+      const response = await request(host.target, reached, config, credentials);
       if (config.include && !output.json) printHead(response, output);
       const bytes = await writeBody(response.body, bodyPlace(config, output));
       report(host, response, legsOf(plan, host, reached, response), bytes, output);
@@ -61,13 +67,29 @@ async function request(
   { host, path }: Target,
   { client, key }: Reached,
   { method, data, level }: GetConfig,
+  headers: HeaderList,
 ): Promise<Response> {
   return client.request({
-    ...{ host, path, key },
+    ...{ host, path, key, headers },
     method: (method ?? (data === undefined ? 'GET' : 'POST')).toUpperCase(),
     ...(data === undefined ? {} : { body: await readData(data) }),
     ...(level === undefined ? {} : { level }),
   });
+}
+
+/** The header for NAME:PASSWORD in a file, which other users of the machine cannot see as they can see arguments. Rejects with KeyError, ConfigError. */
+async function readCredentials(path: string | undefined): Promise<HeaderList> {
+  if (path === undefined) return [];
+  const rules = {
+    what: 'credentials file',
+    code: 'ERR_KEYMUX_KEY_FILE',
+    most: 4096,
+    forbidden: 0o077,
+  } as const;
+  const line = (await readOwnedFile(path, rules)).toString('utf8').replace(/\r?\n$/, '');
+  if (!/^[^:\r\n]+:[^\r\n]*$/.test(line))
+    throw new ConfigError(`credentials file "${path}" must hold one line NAME:PASSWORD`);
+  return [['authorization', `Basic ${Buffer.from(line).toString('base64')}`]];
 }
 
 async function readData(data: string): Promise<Uint8Array | string> {
@@ -101,16 +123,18 @@ function legsOf(
 
 function report(
   { target: { url } }: HostPlan,
-  { status, reason, security: { level, received } }: Response,
+  { status, reason, security: { level, received, sent } }: Response,
   legs: readonly Leg[],
   bytes: number,
   output: Output,
 ): void {
   if (output.json) {
-    output.result(JSON.stringify({ url, status, bytes, level, answer: received.level, legs }));
+    output.result(
+      JSON.stringify({ url, status, bytes, level, answer: received.level, early: sent.early, legs }),
+    );
     return;
   }
   process.stderr.write(
-    `${status} ${printable(reason)}, ${bytes} bytes, level ${level}\n${legs.map(formatLeg).join('\n')}\n`,
+    `${status} ${printable(reason)}, ${bytes} bytes, level ${level}${sent.early ? ', sent as early data' : ''}\n${legs.map(formatLeg).join('\n')}\n`,
   );
 }

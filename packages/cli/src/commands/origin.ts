@@ -25,6 +25,7 @@ const schema = z.object({
   origin: list,
   behindFront: flag,
   keylog: list,
+  earlyMethods: list.transform((values) => values.flatMap((value) => value.toUpperCase().split(','))),
 });
 
 /** `keymux origin` */
@@ -79,6 +80,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   const server = new Origin({
     ...{ keeper, hosts, origins: config.origin, behindFront: config.behindFront },
     keyLog: keyLogFiles(config.keylog, output),
+    ...(config.earlyMethods.length > 0 && { earlyMethods: config.earlyMethods }),
   });
   server.on('request', (report) => {
     const { method, host, path, status, received, sent, error } = report;

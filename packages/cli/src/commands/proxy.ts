@@ -16,6 +16,7 @@ const schema = z.object({
   allow: list,
   clear: flag,
   anonymous: flag,
+  earlyConnect: flag,
   origin: list,
   connectTimeout: z.coerce
     .number(TIMEOUT)
@@ -41,6 +42,7 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
     allow: config.allow,
     level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
     origins: config.origin,
+    earlyConnect: config.earlyConnect,
     connectTimeout: config.connectTimeout,
   });
   server.on('connect', (report) => {

@@ -82,7 +82,7 @@ export interface ClientRun {
 
 /** Runs `keymux get` in a process of its own. */
 export async function runClient(args: readonly string[]): Promise<ClientRun> {
-  const child = spawn(process.execPath, [PROGRAM, 'get', ...args, '--json'], {
+  const child = spawn(process.execPath, [PROGRAM, 'get', ...args, '--host-memory', 'none', '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };

@@ -1,3 +1,4 @@
+import { ALGORITHM } from '@keymux/keys';
 import { z } from 'zod';
 import { algorithms, flag, isAnonymous, list } from '../config.ts';
 import { ConfigError } from '../errors.ts';
@@ -18,6 +19,7 @@ export const ROUTE_OPTIONS = {
   algorithm: algorithms,
   proxyAlgorithm: algorithms,
   connectTo: z.string().optional(),
+  early: flag,
 };
 
 export type RouteOptions = z.output<z.ZodObject<typeof ROUTE_OPTIONS>>;
@@ -47,6 +49,8 @@ export interface HostPlan {
   readonly key: KeyPlan;
   /** Asked in the clear: a key is only for what the host prompts for. */
   readonly clear: Chosen<boolean>;
+  /** The request goes with the first message of the negotiation, if its method allows that (spec 3.7). */
+  readonly early: Chosen<boolean>;
   /** Whether the proxy's key leaves the payload of the tunnel alone, because everything inside is sealed (spec 4.6). */
   readonly payloadOutside: boolean;
 }
@@ -64,12 +68,12 @@ export function planRoute(settings: Settings<RouteOptions>, urls = settings.valu
   const proxy = planHop(settings);
   const targets = urls.map((text) => parseTarget(text, settings.values.connectTo));
   const files = keyFiles(settings.chosen('key'), targets);
-  const clear = settings.chosen('clear');
+  const [clear, early] = [settings.chosen('clear'), settings.chosen('early')];
   const hosts = targets.map((target): HostPlan => {
     const key = planHostKey(files.get(target.hostname), settings);
     // Only where everything inside is sealed may the proxy's key leave the payload alone.
     const hopIsSealed = proxy !== undefined && proxy.key.kind !== 'none';
-    return { target, key, clear, payloadOutside: hopIsSealed && !clear.value && key.kind !== 'none' };
+    return { target, key, clear, early, payloadOutside: hopIsSealed && !clear.value && key.kind !== 'none' };
   });
   return { proxy, hosts, knownHosts: planKnownHosts(settings.chosen('knownHosts')) };
 }
@@ -114,6 +118,10 @@ function planHostKey(file: Chosen<string> | undefined, settings: Settings<RouteO
 
 function checkOptions(options: RouteOptions): void {
   const { algorithm, proxyAlgorithm, identity, proxyIdentity, proxyKey, via } = options;
+  if (options.early && (options.clear || !algorithm.includes(ALGORITHM.PSK)))
+    throw new ConfigError(
+      '--early needs --algorithm psk, whose first message can carry a request, and no --clear',
+    );
   if (isAnonymous(algorithm) && options.key.length > 0)
     throw new ConfigError('--algorithm anonymous takes no --key: it proves nobody');
   if (isAnonymous(proxyAlgorithm) && proxyKey !== undefined)

@@ -3,6 +3,7 @@ import type { KeyLog } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { type RouteKeys, requestFor } from './keepers.ts';
 import type { HostPlan, ProxyPlan, RoutePlan } from './plan.ts';
+import type { Safeguards } from './safeguards.ts';
 import { formatPlace, peerNameOf } from './target.ts';
 
 /** A session with the proxy, and the key it was sealed with. */
@@ -25,14 +26,16 @@ export class Route {
   readonly #plan: RoutePlan;
   readonly #keys: RouteKeys;
   readonly #keyLog: KeyLog | undefined;
+  readonly #safeguards: Safeguards;
   #hop: Hop | undefined;
   readonly #sessions = new Map<string, { client: Client; proxyKey: KeyInfo | undefined }>();
   readonly #hostKeys = new Map<string, KeyInfo>();
 
-  constructor(plan: RoutePlan, keys: RouteKeys, keyLog?: KeyLog) {
+  constructor(plan: RoutePlan, keys: RouteKeys, keyLog?: KeyLog, safeguards: Safeguards = {}) {
     this.#plan = plan;
     this.#keys = keys;
     this.#keyLog = keyLog;
+    this.#safeguards = safeguards;
   }
 
   /** Opens what is not open yet. Rejects with the error of whatever failed. */
@@ -62,7 +65,7 @@ export class Route {
 
   async #open({ target, payloadOutside: selfProtected }: HostPlan, place: string) {
     const { keeper } = this.#keys.hosts;
-    const session = { keeper, peerName: peerNameOf(target), keyLog: this.#keyLog };
+    const session = { keeper, peerName: peerNameOf(target), keyLog: this.#keyLog, ...this.#safeguards };
     const hop = await this.hop();
     if (hop === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
     const { client, key } = hop;
@@ -81,6 +84,7 @@ export class Route {
       ...request,
       authority: target.hostname,
       peerName: peerNameOf(target),
+      early: host.early.value,
     });
     this.#hostKeys.set(name, key);
     return key;
