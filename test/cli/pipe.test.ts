@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
+import { parsePipeAddress } from '@keymux/pipe';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
 import { KeymuxProcess, keymux, PROGRAM, run } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
-import { closedPort } from '../support/servers.ts';
-import { allOf, dial, echo } from '../support/spiped.ts';
+import { closedPort, tcpServer } from '../support/servers.ts';
+import { allOf, dial, echo, startPipe } from '../support/spiped.ts';
 import { makeKey } from '../support/tunnel.ts';
 
 const scope = new Scope();
@@ -82,6 +83,21 @@ test('standard input and output: the exit status tells why it failed', async () 
   expect(ends.find(({ error }) => error !== undefined)?.error).toMatchObject({
     code: 'ERR_KEYMUX_KEY_FAILURE',
   });
+});
+
+test('standard output that nobody reads any more: the peer is told by a reset', async () => {
+  const key = await makeKey(scope);
+  const broken: boolean[] = [];
+  const port = await tcpServer(scope, (socket) => {
+    allOf(socket).then((all) => broken.push(all.broken));
+    socket.write('more and more');
+  });
+  const target = `[127.0.0.1]:${port}`;
+  const server = await startPipe(scope, key, { role: 'server', target: parsePipeAddress(target) });
+  const child = spawn(process.execPath, [PROGRAM, 'pipe', '-t', server.address, '-k', key]);
+  child.stdout.destroy();
+  expect(await once(child, 'close')).toEqual([1, null]);
+  await expect.poll(() => broken).toEqual([true]);
 });
 
 test('one key file serves pipes and sessions by ALG 2, and can come from standard input', async () => {

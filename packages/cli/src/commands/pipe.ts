@@ -68,7 +68,7 @@ export async function pipe(argv: Record<string, unknown>, output: Output): Promi
   checkMode(config, output);
   const key = file === '-' ? await readKeyFromInput() : await readKey(file, output);
   const options = pipeOptions(config, target, key);
-  if (source === undefined) await pipeStreams({ input: process.stdin, output: process.stdout }, options);
+  if (source === undefined) await pipeStandard(options);
   else await serve(source, { ...options, maxConnections: config.maxConnections }, output);
 }
 
@@ -110,6 +110,12 @@ function pipeOptions(
     timeout: timeout * 1000,
     keepAlive: !withoutKeepAlive,
   };
+}
+
+async function pipeStandard(options: PipeOptions): Promise<void> {
+  // Elsewhere a reader that goes away has seen enough. Here it is a failure, of which the peer is told by a reset.
+  process.stdout.removeAllListeners('error');
+  await pipeStreams({ input: process.stdin, output: process.stdout }, options);
 }
 
 async function serve(
