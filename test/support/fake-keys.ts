@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
-import type { KeyNego } from '@keymux/frames';
+import { encodeControl, encodeSealedHead, type KeyNego } from '@keymux/frames';
 import type { KeyEvent, KeyInfo, KeyPort, ReceiveKey, Role, SendKey } from '@keymux/session';
 
 type NegoFrame = Omit<KeyNego, 'type'>;
@@ -98,6 +98,14 @@ export class FakeKeys implements KeyPort {
   /** Does the work that `slow` has put off. */
   finish(): void {
     for (const step of this.#work.splice(0)) step();
+  }
+
+  /** An envelope with nothing but RETIRE, sealed without asking the session. */
+  forgeRetire(keyId: number): Uint8Array {
+    const frame = encodeControl({ type: 'key-nego', ...this.retire(keyId) });
+    const key = this.requireSender(keyId);
+    const head = encodeSealedHead(keyId, key.generation, frame.length + 16);
+    return Uint8Array.from(Buffer.concat([head, ...key.seal(head, [frame])]));
   }
 
   report(event: KeyEvent): void {

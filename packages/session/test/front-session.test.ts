@@ -230,7 +230,11 @@ describe('from a client, refuses', () => {
     ['KEY_GONE', 'PROTOCOL_ERROR', [encodeControl({ type: 'key-gone', keyId: 1, status: 0 })]],
     ['a malformed frame', 'PROTOCOL_ERROR', [Buffer.from('8004000600000004000000', 'hex')]],
     ['a KEY_SWITCH outside', 'KEY_FAILURE', [Buffer.from('8003005400000030', 'hex')]],
-    ['more clear payload than the window', 'FLOW_CONTROL_ERROR', [encodeDataHead(1, false, 65_537), Buffer.of(0)]],
+    [
+      'more clear payload than the window',
+      'FLOW_CONTROL_ERROR',
+      [encodeDataHead(1, false, 65_537), Buffer.of(0)],
+    ],
     ['that it went because of an error', 'OK', [encodeControl({ type: 'goaway', lastGoodId: 0, status: 1 })]],
   ])('%s', (_what, status, frames) => {
     const front = new Front();

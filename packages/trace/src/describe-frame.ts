@@ -59,6 +59,7 @@ export function flagsOf(frame: ControlFrame): string[] {
   if ('payloadOutside' in frame && frame.payloadOutside) flags.push('PAYLOAD_OUTSIDE');
   if ('reject' in frame && frame.reject) flags.push('REJECT');
   if ('retire' in frame && frame.retire) flags.push('RETIRE');
+  if ('renegotiate' in frame && frame.renegotiate) flags.push('RENEGOTIATE');
   if ('clear' in frame && frame.clear) flags.push('CLEAR');
   return flags;
 }

@@ -107,7 +107,7 @@ export class DirectionTrace {
   }
 
   #nego(frame: Parameters<typeof describeNego>[0] & { keyId: number }): NegoDescription {
-    const first = !this.#runs.has(frame.keyId);
+    const first = frame.renegotiate || !this.#runs.has(frame.keyId);
     this.#runs.add(frame.keyId);
     return describeNego(frame, first);
   }
