@@ -175,6 +175,8 @@ describe('first contact', () => {
     await mkdir(file('config/keymux'), { recursive: true });
     await writeFile(file('config/keymux/known_hosts'), `[a.test]:6121 ${host}\n`);
     expect((await keymuxInside(asked, env)).code).toBe(0);
+    const relative = await keymuxInside(asked, { ...env, XDG_CONFIG_HOME: 'config' });
+    expect(relative.stderr).toContain(file('home/.config/keymux/known_hosts'));
   });
 
   test('on a terminal is asked for, once, and nothing but yes is one', async () => {

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import {
   AuthorizedKeysFile,
   describeIdentity,
@@ -47,8 +47,9 @@ export function knownHostsPath(): string {
 
 /** A file of this user's own, in the directory for configuration. */
 export function configPath(name: string): string {
-  const { XDG_CONFIG_HOME } = process.env;
-  const folder = XDG_CONFIG_HOME ? XDG_CONFIG_HOME : join(homedir(), '.config');
+  const { XDG_CONFIG_HOME = '' } = process.env;
+  // A relative path is no answer, says its specification: else whoever made the current folder would choose the hosts that are trusted.
+  const folder = isAbsolute(XDG_CONFIG_HOME) ? XDG_CONFIG_HOME : join(homedir(), '.config');
   return join(folder, 'keymux', name);
 }
 
