@@ -1,10 +1,14 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AuthorizedKeys } from '../src/identity/authorized-keys.ts';
 import { formatPublicKey } from '../src/index.ts';
 import { CLOCK } from './link.ts';
+import { sshKeygen, temporaryFolder } from './openssh.ts';
 import { signerOf } from './signers.ts';
 
+const folder = temporaryFolder();
 const { identity } = signerOf('alice');
 const KEY = formatPublicKey(identity);
 const HERE = { peerAddress: '192.0.2.7', now: CLOCK };
@@ -259,6 +263,23 @@ describe('authorized_keys', () => {
         expect(admit(line.replaceAll('\n', ' ')).admitted).toBe(false);
       }),
     );
+  });
+});
+
+describe('a line that OpenSSH cannot read', () => {
+  it('lets nobody in, however it is quoted', () => {
+    const parts = ['restrict', 'from="*', 'from="*"', '"', '\\', '\\"', ',', ' ', '\t', 'x', '=', '#'];
+    const field = fc.array(fc.constantFrom(...parts), { minLength: 1, maxLength: 6 });
+    // Trimmed, because ssh-keygen, unlike sshd, takes one blank between options and key, and not more.
+    const fields = fc.sample(field, { seed: 1, numRuns: 3_000 }).map((chosen) => chosen.join('').trim());
+    const path = join(folder, 'authorized_keys');
+    writeFileSync(path, fields.map((options, index) => `${options} ${KEY} c${index}\n`).join(''));
+    const listed = sshKeygen('-lf', path).matchAll(/ c([0-9]+) \(ED25519\)$/gm);
+    const readable = new Set([...listed].map(([, index]) => Number(index)));
+    const admitted = fields.flatMap((options, index) => (admit(`${options} ${KEY}`).admitted ? [index] : []));
+    expect(admitted.filter((index) => !readable.has(index)).map((index) => fields[index])).toEqual([]);
+    expect(admitted.length).toBeGreaterThan(30);
+    expect(readable.size).toBeLessThan(fields.length);
   });
 });
 
