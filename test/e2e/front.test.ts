@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Client, Response } from '@keymux/client';
 import { ALGORITHM, type KeyInfo } from '@keymux/keys';
-import { decodeResponse, encodeRequest } from '@keymux/streams';
+import { decodeResponse, encodeRequest, type MuxSession } from '@keymux/streams';
 import { afterEach, describe, expect, test } from 'vitest';
 import { GAMMA, setDoor } from '../support/front-door.ts';
 import { bodyOf } from '../support/library.ts';
@@ -76,6 +76,20 @@ describe('two hosts behind a front', () => {
     const key = await client.negotiate({ algorithm, label: keys.of(ALPHA), authority: ALPHA });
     expect(key).toMatchObject({ keyId: 3, algorithm: ALGORITHM.HYBRID });
     expect((await tell(ask(client, ALPHA, key))).status).toBe(200);
+  });
+
+  test('keys are renegotiated while bulk goes both ways, by the client and by the host', async () => {
+    const { client, key, alpha } = await setDoor(scope);
+    const a = await key(ALPHA);
+    const size = 4 * MiB;
+    const up = client.request({ host: ALPHA, path: '/', method: 'POST', body: payload(size), key: a });
+    const down = await ask(client, ALPHA, a, `/bulk/${size}`);
+    const [host] = alpha.sessions as [MuxSession];
+    expect((await host.renegotiate(host.key(a.keyId) as KeyInfo)).generation).toBe(1);
+    // Either a generation of its own, or that of the host, if that has not arrived.
+    expect((await client.session.renegotiate(a)).generation).toBeGreaterThan(0);
+    expect(await hashOf(down.body)).toEqual({ sha256: payloadHash(size), bytes: size });
+    expect((await tell(up)).body).toBe(`${ALPHA} ${size} ${payloadHash(size)}`);
   });
 
   test('a key can replace another of the same host', async () => {

@@ -11,6 +11,7 @@ import {
   SETTING,
 } from '@keymux/frames';
 import { DEFAULT_BUDGETS, type FrontConfig, type FrontLink, FrontSession } from '@keymux/session';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createSha256 } from '../../../test/support/fake-keys.ts';
 
@@ -355,6 +356,46 @@ describe('from a host, refuses', () => {
     expect(front.events.at(-1)).toBe(`gone ${ALPHA}: it ended inside a frame`);
     expect(front.said.at(-1)).toBe(`key-gone 1 ${GOAWAY.INTERNAL_ERROR}`);
   });
+});
+
+test('whatever a client and a host send, nothing is thrown, and only frames come out', () => {
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 40 }),
+    fc.constantFrom(
+      ...[
+        settings,
+        nego(1, offer(ALPHA)),
+        nego(3, offer(BETA)),
+        nego(1, Buffer.alloc(3)),
+        sealed(1),
+        sealed(3),
+      ],
+      encodeControl({ type: 'ping', id: 1 }),
+      encodeControl({ type: 'goaway', lastGoodId: 0, status: 0 }),
+      encodeDataHead(1, true, 0),
+    ),
+  );
+  const event = fc.record({
+    who: fc.constantFrom<'client' | 0 | 1>('client', 0, 1),
+    bytes: piece,
+    ends: fc.nat(30),
+  });
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 30 }), (events) => {
+      const front = new Front();
+      for (const { who, bytes, ends } of events) {
+        if (who === 'client') front.from(bytes);
+        else if (front.hosts[who] !== undefined) {
+          front.fromHost(who, bytes);
+          if (ends === 0) front.session.linkEnded((front.hosts[who] as Host).link, 0);
+        }
+      }
+      expect(front.said[0]).toBe('settings');
+      expect(front.session.error?.code).not.toBe('ERR_KEYMUX_INTERNAL');
+      for (const host of front.hosts) expect(host.frames[0]).toBe('front-hello');
+    }),
+    { numRuns: 500 },
+  );
 });
 
 describe('ends', () => {

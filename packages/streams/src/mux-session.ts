@@ -192,7 +192,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /**
    * Negotiates a key inside the running session. Rejects with NegotiationRejectedError if no algorithm suits both sides, with the session's error if the negotiation failed
-   * (a failed negotiation ends the session), or with the signal's reason. Without a keeper, or when all key IDs are used up, with an error of scope usage.
+   * (a failed negotiation ends the session; behind a front only the key, with KeyGoneError), or with the signal's reason. Without a keeper, or when all key IDs are used up, with an error of scope usage.
    */
   async negotiate(options: NegotiateOptions): Promise<KeyInfo> {
     options.signal?.throwIfAborted();
@@ -210,7 +210,6 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   async renegotiate(key: KeyInfo, options: { readonly signal?: AbortSignal } = {}): Promise<KeyInfo> {
     options.signal?.throwIfAborted();
     const keys = this.#requireKeys();
-    this.#refuseBehindFront();
     return keys.renegotiate(key.keyId, options.signal);
   }
 

@@ -79,7 +79,8 @@ export class Route {
     if (request === undefined || host.clear.value) return undefined;
     const name = `${target.hostname}:${target.port} ${place}`;
     const known = this.#hostKeys.get(name);
-    if (known !== undefined) return known;
+    // Behind a front a key can be gone although its session is not (spec 10.3).
+    if (known !== undefined && client.session.key(known.keyId) !== undefined) return known;
     const key = await client.negotiate({
       ...request,
       authority: target.hostname,
