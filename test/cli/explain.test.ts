@@ -486,6 +486,44 @@ describe('keymux explain names what decided', () => {
     expect((await explain(anonymous)).messages.at(-1)?.used).toBe(false);
   });
 
+  test('what is not sent, because an option or the host itself requires more', async () => {
+    const memory = files('hosts.json');
+    const expires = Date.UTC(2100, 0);
+    const entry = { host: 'beta.test', level: 'authenticated', includeSubdomains: false, expires };
+    await writeFile(memory, JSON.stringify({ version: 1, hosts: [entry] }));
+    await writeFile(files('credentials'), 'me:secret', { mode: 0o600 });
+    const open = ['keymux://beta.test/account', '--connect-to', second.address];
+    const statements = [
+      [['--require', 'beta.test=authenticated', '--host-memory', 'none'], 'require'],
+      [['--host-memory', memory], 'host-memory'],
+      [['--credentials', files('credentials')], 'credentials'],
+    ] as const;
+    for (const [args, option] of statements) {
+      const { messages, decidedBy, notes } = await explain([...open, ...args]);
+      expect(messages.map(({ used }) => used)).toEqual([false, false]);
+      expect(decidedBy).toContainEqual(expect.objectContaining({ option, from: 'command line' }));
+      expect(notes.join()).toMatch(/The request is not sent: .* requires authenticated/);
+      const get = await keymuxInside(['get', ...open, ...args, '--data', PASSWORD, '--json']);
+      expect(get.code).toBe(5);
+      expect(second.sees(PASSWORD)).toBe(false);
+    }
+  });
+
+  test('that early data may come twice', async () => {
+    const way = ['keymux://a.test/', '--key', await makeKey(scope), '--algorithm', 'psk'];
+    expect((await explain(way)).notes.join()).not.toMatch(/early data/);
+    expect((await explain([...way, '--early'])).notes.join()).toMatch(/early data.*repeat/);
+  });
+
+  test.each([
+    ['unix:/run/proxy', /Wire 1 is a Unix socket/],
+    ['wss://p.test/', /Wire 1 runs inside TLS/],
+    ['https://p.test/', /Wire 1 runs inside TLS/],
+    ['ws://p.test/', /^(?!.*Wire 1)/],
+  ])('what the carrier %s changes', async (via, note) => {
+    expect((await explain(['keymux://a.test/', '--via', via])).notes.join()).toMatch(note);
+  });
+
   test('who can pose as a party that proves nothing', async () => {
     const hop = ['--via', 'p.test', '--proxy-key', await makeKey(scope)];
     const way = ['keymux://a.test/', ...hop, '--algorithm', 'anonymous'];

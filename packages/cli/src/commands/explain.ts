@@ -3,6 +3,7 @@ import { DestinationPolicy } from '@keymux/proxy';
 import { flag, list, readSettings } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { type Circumstances, explainHost, explainProgram, type Found } from '../explain/explain.ts';
+import { requirementBy } from '../explain/requirement.ts';
 import type { Explanation } from '../explain/schema.ts';
 import { drawExplanation } from '../explain/screen.ts';
 import { withFirstContact } from '../first-contact.ts';
@@ -10,6 +11,7 @@ import type { Output } from '../output.ts';
 import { loadRoute } from '../route/keepers.ts';
 import { type HostPlan, planRoute } from '../route/plan.ts';
 import { type Hop, Route } from '../route/route.ts';
+import { openSafeguards } from '../route/safeguards.ts';
 import { type Destination, type Place, parseDestination } from '../route/target.ts';
 import type { Chosen } from '../settings.ts';
 import { getSchema } from './get.ts';
@@ -26,10 +28,16 @@ export async function explain(argv: Record<string, unknown>, output: Output): Pr
       '--key and --identity are for hosts that speak keymux (keymux://…); for the proxy write --proxy-key or --proxy-identity',
     );
   const plan = planRoute(settings, urls);
+  const safeguards = await openSafeguards(settings.values);
   const circumstances: Circumstances = {
     ...{ proxy: plan.proxy, knownHosts: plan.knownHosts, output },
     given: [settings.chosen('via'), settings.chosen('connectTo')],
     level: settings.chosen('level'),
+    requirement: requirementBy(safeguards, {
+      require: settings.chosen('require'),
+      hostMemory: settings.chosen('hostMemory'),
+      credentials: settings.chosen('credentials'),
+    }),
   };
   const knownHosts = new KnownHostsFile(plan.knownHosts.value);
   const route = connect ? new Route(plan, await loadRoute(plan, output)) : undefined;

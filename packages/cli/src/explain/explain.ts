@@ -1,14 +1,14 @@
 import { isIP } from 'node:net';
-import { nameOf, parseAddress } from '@keymux/client';
+import { nameOf, parseAddress, type Requirement } from '@keymux/client';
 import type { KeyInfo, Level } from '@keymux/session';
-import { satisfies } from '@keymux/streams';
+import { satisfies, stronger } from '@keymux/streams';
 import type { Output } from '../output.ts';
 import type { HostPlan, ProxyPlan, RoutePlan } from '../route/plan.ts';
 import { formatPlace, type Place, peerNameOf } from '../route/target.ts';
 import type { Chosen } from '../settings.ts';
 import { stateKey } from './keys.ts';
 import { HOP_KEY, HOST_KEY, type Passage, stateMessage, stateSight } from './messages.ts';
-import { frontNote, notesOn } from './notes.ts';
+import { carrierNotes, earlyNote, frontNote, notesOn } from './notes.ts';
 import type { Explanation, KeyStatement, SourceStatement, WireStatement } from './schema.ts';
 import { stateChosen } from './sources.ts';
 
@@ -38,6 +38,8 @@ export interface Circumstances {
   readonly given: readonly Chosen<unknown>[];
   /** The least level of the answer, if one is demanded. */
   readonly level: Chosen<Level | undefined>;
+  /** What is required of a host, and by what; `because` names it (spec 9.7, 9.8). */
+  readonly requirement: (hostname: string) => Requirement & { readonly source: SourceStatement };
   readonly output: Output;
 }
 
@@ -64,34 +66,39 @@ export async function explainHost(
   const along = (sealedWith: readonly string[]) =>
     alongWires(proxy, sealsPayload ? [HOP_KEY, ...sealedWith] : sealedWith, sealedWith);
   const answer = { what: 'answer', fact: 'answer', detail: `of ${hostname}` } as const;
-  const required = level.value ?? (host?.when === 'always' ? host.level : 'none');
+  const requirement = circumstances.requirement(hostname);
+  const sealed = host?.when === 'always' ? host.level : 'none';
+  const isSent = satisfies(sealed, requirement.level);
+  const required = stronger(level.value ?? sealed, requirement.level);
+  const isUsed = (level: Level): boolean => isSent && satisfies(level, required);
   const passages: Passage[] = [
     ...connectPassage(proxy, hop, place),
     {
       ...{ what: 'request', fact: 'request', detail: `for ${target.host}${target.path}` },
       on: along(host?.when === 'always' ? [HOST_KEY] : []),
+      used: isSent,
     },
-    ...(host === undefined
-      ? [{ ...answer, on: along([]), used: required === 'none' }]
-      : host.when === 'always'
-        ? [{ ...answer, on: along([HOST_KEY]), used: satisfies(host.level, required) }]
-        : [
-            {
-              ...answer,
-              when: 'prompted' as const,
-              on: along([HOST_KEY]),
-              used: satisfies(host.level, required),
-            },
-            { ...answer, when: 'not prompted' as const, on: along([]), used: required === 'none' },
-          ]),
+    ...(host?.when === 'prompted'
+      ? [
+          { ...answer, when: 'prompted' as const, on: along([HOST_KEY]), used: isUsed(host.level) },
+          { ...answer, when: 'not prompted' as const, on: along([]), used: isUsed('none') },
+        ]
+      : [{ ...answer, on: along(host === undefined ? [] : [HOST_KEY]), used: isUsed(sealed) }]),
   ];
   return compose({
     target: target.url,
     ...{ hop, host, passages, circumstances, found },
     hostParty: hostname,
     hidesNegotiation: sealsPayload,
-    decidedBy: [clear, level],
-    unsealed: [...openProxy(proxy, hop), ...(host === undefined ? [OPEN_HOST] : [])],
+    decidedBy: [clear, level]
+      .flatMap(decision)
+      .concat(requirement.level === 'none' ? [] : requirement.source),
+    openNotes: [
+      ...openProxy(proxy, hop),
+      ...(host === undefined ? [OPEN_HOST] : []),
+      ...(plan.early.value && host?.when === 'always' ? [earlyNote(hostname)] : []),
+      ...(isSent ? [] : [`The request is not sent: ${requirement.because} requires ${requirement.level}.`]),
+    ],
   });
 }
 
@@ -120,8 +127,8 @@ export async function explainProgram(
     passages: [...connectPassage(proxy, hop, destination), ...inside],
     hostParty: host,
     hidesNegotiation: false,
-    decidedBy: once === undefined ? [] : [once],
-    unsealed: openProxy(proxy, hop),
+    decidedBy: once === undefined ? [] : [stateChosen(once)],
+    openNotes: openProxy(proxy, hop),
   });
 }
 
@@ -142,9 +149,9 @@ function compose(parts: {
   readonly hostParty: string;
   /** The proxy's key covers the negotiation with the host on wire 1. */
   readonly hidesNegotiation: boolean;
-  readonly decidedBy: readonly Chosen<unknown>[];
-  /** Why there is no key where there could be one. */
-  readonly unsealed: readonly string[];
+  readonly decidedBy: readonly SourceStatement[];
+  /** Why there is no key where there could be one, and what comes of it. */
+  readonly openNotes: readonly string[];
 }): Explanation {
   const { target, hop, host, passages, circumstances, found, hostParty } = parts;
   const { proxy, given } = circumstances;
@@ -160,6 +167,7 @@ function compose(parts: {
     ...{ name: 'wire 2', from: proxyParty, to: hostParty },
     sees: stateSight('wire 2', passages, hostKeys),
   };
+  const carrier = proxy === undefined ? [] : carrierNotes(parseAddress(proxy.address.value));
   const front = found?.fronted ? [frontNote(hostParty)] : [];
   const explanation = {
     target,
@@ -167,9 +175,12 @@ function compose(parts: {
     keys,
     wires: proxy ? [first, second] : [first],
     messages: passages.map((passage) => stateMessage(passage, keys)),
-    decidedBy: [...given, ...parts.decidedBy].flatMap(decision),
+    decidedBy: [...given.flatMap(decision), ...parts.decidedBy],
   };
-  return { ...explanation, notes: [...parts.unsealed, ...notesOn(explanation, hostParty), ...front] };
+  return {
+    ...explanation,
+    notes: [...carrier, ...parts.openNotes, ...notesOn(explanation, hostParty), ...front],
+  };
 }
 
 const OPEN_HOST =

@@ -1,14 +1,30 @@
+import type { Address } from '@keymux/client';
 import type { Explanation, KeyStatement, MessageStatement } from './schema.ts';
 
 type Statement = Omit<Explanation, 'notes'>;
 
 /** What the picture alone does not tell. `host` is the name of the far end. */
 export function notesOn({ keys, messages, basis }: Statement, host: string): string[] {
+  const isSent = messages.every(({ what, used }) => what !== 'request' || used);
   return [
     ...keys.flatMap((key) => noteOnKey(key, basis)),
-    ...messages.flatMap((message) => noteOnMessage(message, host)),
+    ...(isSent ? messages.flatMap((message) => noteOnMessage(message, host)) : []),
     ...noteOnAnswers(keys, host),
   ];
+}
+
+/** What the carrier to the proxy changes of what is said about wire 1. */
+export function carrierNotes(address: Address): string[] {
+  if (address.kind === 'unix')
+    return ['Wire 1 is a Unix socket: only processes of this machine can listen there.'];
+  if (address.kind === 'tcp' || !['wss:', 'https:'].includes(address.url.protocol)) return [];
+  return [
+    'Wire 1 runs inside TLS: what is said here of its listener holds for who ends that TLS, such as a load balancer. keymux does not count on it.',
+  ];
+}
+
+export function earlyNote(host: string): string {
+  return `GET and HEAD go as early data: somebody on the way can repeat them to ${host}, and nothing protects them from who learns the key file later.`;
 }
 
 export function frontNote(host: string): string {

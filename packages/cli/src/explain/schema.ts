@@ -91,7 +91,7 @@ const message = z.object({
   readers: z.array(party),
   /** Who, besides, can read it by posing as a party that proves nothing. */
   impostors: z.array(party),
-  /** Whether the client uses it; false if it is protected less than required. */
+  /** Whether the client sends it, or uses what came; false if it is protected less than required. */
   used: z.boolean(),
 });
 
