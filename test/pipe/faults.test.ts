@@ -94,7 +94,14 @@ describe('somebody between client and server', () => {
     ['changes padding', 'first', on(3, flip(900))],
     ['changes a length', 'first', on(3, flip(1027))],
     ['changes a tag', 'first', on(3, flip(1059))],
-    ['repeats a packet', 'firstone', on(3, (m) => [m, m])],
+    [
+      'repeats a packet',
+      'firstone',
+      (from, index, m) => {
+        if (from === 'client' && index === 3) kept = m;
+        return on(4, () => [kept])(from, index, m);
+      },
+    ],
     ['drops a packet', 'first', on(3, () => [])],
     [
       'exchanges two packets',
@@ -105,18 +112,18 @@ describe('somebody between client and server', () => {
     ['cuts inside a packet', 'firstone', on(4, (m) => [m.subarray(0, 1059)])],
   ];
   test.each(packets)('who %s ends the connection, and not as if it had ended', async (what, most, alter) => {
-    const { outer, inner, got, sent } = await pair(alter);
+    const { outer, inner, got, targets, sent } = await pair(alter);
+    // A program that gets bytes and the reset at once may take it for an end, so each is read before the next is sent.
+    const read = (bytes: number) => expect.poll(() => targets[0]?.bytesRead).toBe(bytes);
     const socket = dial(scope, outer.address);
     socket.write('first');
-    await sent(3);
+    await read(5);
     socket.write('one');
-    await sent(4);
+    await (most === 'firstone' ? read(8) : sent(4));
     socket.write('two');
     if (what.startsWith('cuts')) socket.end();
     await expect.poll(() => code(inner.ends)).toBe('ERR_KEYMUX_KEY_FAILURE');
-    const { text, broken } = (await got[0]) ?? { text: '', broken: true };
-    expect(broken).toBe(true);
-    expect(most.startsWith(text)).toBe(true);
+    expect(await got[0]).toEqual({ text: most, broken: true });
   });
 
   test('who cuts between two packets is not noticed: that is what the protocol cannot do', async () => {
@@ -134,10 +141,10 @@ describe('somebody between client and server', () => {
 
 describe('a side that breaks off', () => {
   test('the application on one side resets, and the other side is reset', async () => {
-    const { outer, got } = await pair((_from, _index, m) => [m]);
+    const { outer, got, targets } = await pair((_from, _index, m) => [m]);
     const socket = dial(scope, outer.address);
     socket.write('one');
-    await expect.poll(() => got.length).toBe(1);
+    await expect.poll(() => targets[0]?.bytesRead).toBe(3);
     socket.resetAndDestroy();
     expect((await got[0])?.broken).toBe(true);
   });

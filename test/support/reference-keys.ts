@@ -42,7 +42,7 @@ export const number = (value: bigint | number, bytes: number): Buffer =>
   );
 const integer = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 
-function power(base: bigint, exponent: bigint): bigint {
+export function power(base: bigint, exponent: bigint): bigint {
   let result = 1n;
   for (let square = base % P, rest = exponent; rest > 0n; rest >>= 1n, square = (square * square) % P) {
     if (rest & 1n) result = (result * square) % P;

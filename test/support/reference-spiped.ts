@@ -1,5 +1,5 @@
 import { createCipheriv, pbkdf2Sync } from 'node:crypto';
-import { cat, HMAC, longTermKeys, number, P } from './reference-keys.ts';
+import { cat, HMAC, longTermKeys, number, power } from './reference-keys.ts';
 
 /**
  * A second, naive writing of spec chapter 11, from the formulas and with big integers: whole runs only, one cipher for each packet, and no
@@ -43,12 +43,4 @@ export function rawPacket(keys: Buffer, index: number, payload: Buffer, length =
   const counter = cat(number(index, 8), Buffer.alloc(8));
   const sealed = createCipheriv('aes-256-ctr', keys.subarray(0, 32), counter).update(padded);
   return cat(sealed, HMAC(keys.subarray(32, 64), cat(sealed, number(index, 8))));
-}
-
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  for (let square = base % P, rest = exponent; rest > 0n; rest >>= 1n, square = (square * square) % P) {
-    if (rest & 1n) result = (result * square) % P;
-  }
-  return result;
 }
