@@ -1,7 +1,7 @@
 import { ALGORITHM } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { clearAnswer, clearData, clearRequest } from '../support/forge.ts';
-import { ahead, behind, type Meddler } from '../support/middle.ts';
+import { ahead, at, behind, type Meddler } from '../support/middle.ts';
 import { Scope } from '../support/scope.ts';
 import {
   ALPHA,
@@ -49,13 +49,14 @@ describe('C1: plaintext injected before the switch', () => {
     ['before the envelope with KEY_SWITCH', ahead('up sealed 0', forged)],
     ['before it, to end the body there', ahead('up sealed 0', end)],
     ['empty', ahead('up sealed 0', clearData(1, ''))],
+    ['in the place of the victim’s', at('up data 0', () => clearData(1, 'evil!,'))],
   ])('%s: the session ends, and nothing of it gains a level', async (_where, meddle, algorithm) => {
     const victims = await upload(meddle, algorithm);
     await expectKeyFailure(victims);
     const [request] = victims.delivered;
     expect(request?.level).toBe('none');
     expect(request?.received).not.toContain('sealed');
-    expect(request?.body ?? 'clear,FORGED').toBe('clear,FORGED'); // as clear as the rest
+    expect(['clear,FORGED', undefined]).toContain(request?.body); // as clear as the rest
   });
 
   test.each<[string, Uint8Array]>([
