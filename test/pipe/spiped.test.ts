@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { parsePipeAddress } from '@keymux/pipe';
@@ -12,6 +13,9 @@ import { allOf, dial, echo, spipedMissing, startMiddle, startPipe, startSpiped }
 import { makeKey } from '../support/tunnel.ts';
 
 const MIB = 2 ** 20;
+const HAS_IPV6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
 const scope = new Scope();
 afterEach(() => scope.close());
 
@@ -26,8 +30,13 @@ const PAIRS: Record<string, (target: string, key: string, other?: string) => Pro
     return startSpiped(scope, '-e', wire.address, key);
   },
   'keymux -e, keymux -d': async (target, key, other = key) => {
-    const v6 = { host: '::1', port: 0 };
-    const wire = await startPipe(scope, other, { role: 'server', target: parsePipeAddress(target) }, v6);
+    const loopback = { host: HAS_IPV6 ? '::1' : '127.0.0.1', port: 0 };
+    const wire = await startPipe(
+      scope,
+      other,
+      { role: 'server', target: parsePipeAddress(target) },
+      loopback,
+    );
     return (await startPipe(scope, key, { role: 'client', target: parsePipeAddress(wire.address) })).address;
   },
 };
