@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { ALGORITHM } from '@keymux/keys';
+import { ALGORITHM, type KeyInfo } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
-import { at, type Meddler, type Way } from '../support/middle.ts';
+import { at, flipped, type Meddler, type Way } from '../support/middle.ts';
 import { recordNonces } from '../support/nonces.ts';
 import { Scope } from '../support/scope.ts';
 import { ALPHA, expectKeyFailure, failureOf, setVictims, tell, type Victims } from '../support/victims.ts';
@@ -78,6 +78,50 @@ describe.each(METHODS)('C3: a negotiation is repeated, $name', ({ algorithm, mes
     await once(attacker, 'close');
     expect(await sessions[1]?.closed).toMatchObject({ code: 'ERR_KEYMUX_KEY_FAILURE' });
     expect(delivered).toHaveLength(2); // those of the victim
+    expectNoNonceTwice(used);
+  });
+});
+
+describe('C3: a renegotiation is repeated', () => {
+  /** Requests under both generations of a key. */
+  async function renew(meddle?: Meddler) {
+    const { victims, used } = await use(ALGORITHM.PSK_X25519, meddle);
+    const { client } = victims;
+    const key = client.session.key(1) as KeyInfo;
+    const failure = await failureOf(
+      client.session
+        .renegotiate(key)
+        .then(() => tell(client.request({ host: ALPHA, path: '/3', key })))
+        .then(() => tell(client.request({ host: ALPHA, path: '/4', key }))),
+    );
+    return { victims, used, failure };
+  }
+
+  test('control: four requests under two generations, and no nonce is used twice', async () => {
+    const { victims, used, failure } = await renew();
+    expect(failure).toBeUndefined();
+    expect(victims.delivered).toHaveLength(4);
+    expect(victims.middle.wire.sent('up', 'sealed').map(({ bytes }) => bytes[9])).toContain(1);
+    expectNoNonceTwice(used);
+  });
+
+  test.each<[string, Meddler]>([
+    ['its first message comes twice', at('up key-nego 1', ({ bytes }) => [bytes, bytes])],
+    ['its answer comes twice', at('down key-nego 1', ({ bytes }) => [bytes, bytes])],
+    [
+      'the first run’s message stands in its place',
+      at('up key-nego 1', (_passing, wire) => wire.sent('up', 'key-nego')[0]?.bytes ?? []),
+    ],
+    [
+      'the first run’s answer stands in the place of its own',
+      at('down key-nego 1', (_passing, wire) => wire.sent('down', 'key-nego')[0]?.bytes ?? []),
+    ],
+    ['one bit of its answer is another', at('down key-nego 1', ({ bytes }) => flipped(bytes, -1))],
+  ])('%s', async (_what, meddle) => {
+    const { victims, used, failure } = await renew(meddle);
+    expect(failure).toBeDefined();
+    await expectKeyFailure(victims);
+    expect(victims.delivered.length).toBeLessThanOrEqual(3);
     expectNoNonceTwice(used);
   });
 });

@@ -79,4 +79,31 @@ describe('C5: a negotiation is spliced into a session that the attacker has begu
     expect(await asked).toBeDefined();
     expect(victims.delivered.map(({ path }) => path)).toEqual(['/mine']);
   });
+
+  test('the victim’s renegotiation in the session of somebody who holds the same key', async () => {
+    // Two sessions with one long-term key, both at the same generation of the same ID: only what came before differs.
+    let spliced = 0;
+    const victims = await setVictims(scope, {
+      meddle: at('up key-nego 1', ({ bytes }, wire) => {
+        const [first] = wires();
+        if (first === wire) return undefined;
+        spliced++;
+        first?.send('up', bytes);
+        return [];
+      }),
+    });
+    const wires = () => victims.middle.wires;
+    const ask = async (client = victims.client) => {
+      const key = await victims.key(ALPHA, undefined, client);
+      await tell(client.request({ host: ALPHA, path: '/', key }));
+      return key;
+    };
+    await ask();
+    const victim = await victims.connect();
+    const asked = failureOf(victim.session.renegotiate(await ask(victim)));
+    await expectKeyFailure(victims);
+    expect(spliced).toBe(1);
+    victim.session.destroy();
+    expect(await asked).toBeDefined();
+  });
 });

@@ -112,4 +112,23 @@ describe('H4: key IDs', () => {
       level: 'authenticated',
     });
   });
+
+  test.each<[string, (envelopes: readonly Buffer[]) => Buffer]>([
+    ['an envelope of the old generation again', ([old]) => old as Buffer],
+    ['a new envelope with the old generation', (envelopes) => flipped(envelopes.at(-1) as Buffer, 9)],
+    ['an envelope of a generation to come', (envelopes) => flipped(envelopes.at(-1) as Buffer, 9, 3)],
+  ])('when a key has been renegotiated, %s ends the session', async (_what, forge) => {
+    const victims = await setVictims(scope);
+    const { client, middle } = victims;
+    const key = await victims.key(ALPHA);
+    const ask = (path: string) => tell(client.request({ host: ALPHA, path, key }));
+    await ask('/1');
+    await client.session.renegotiate(key);
+    expect(await ask('/2')).toMatchObject({ status: 200 });
+    const envelopes = middle.wire.sent('up', 'sealed').map(({ bytes }) => bytes);
+    expect(envelopes.map((bytes) => bytes[9])).toEqual(expect.arrayContaining([0, 1]));
+    middle.wire.send('up', forge(envelopes));
+    await expectKeyFailure(victims);
+    expect(victims.delivered.map(({ path }) => path)).toEqual(['/1', '/2']);
+  });
 });
