@@ -181,11 +181,6 @@ export class Negotiator {
     });
   }
 
-  /** Gives up a run of this side: the peer's takes its place, or the key is gone. */
-  giveUp(run: Run): void {
-    this.#endRun(run);
-  }
-
   /** The next message that the session was asked to send is on the wire: what its step made takes effect. */
   sent(bytes: Uint8Array, digestBefore: Uint8Array): void {
     const run = this.#unsent.shift();
@@ -223,7 +218,7 @@ export class Negotiator {
     this.#options.events.push({ type: 'failed', keyId, error });
   }
 
-  /** Gives up a run whose other side is gone; false if there is none. */
+  /** Gives up a run, because the peer's takes its place, or because the key or its holder is gone; false if there is none. */
   drop(keyId: number): boolean {
     const run = this.#runs.get(keyId);
     if (run !== undefined) this.#endRun(run);

@@ -281,7 +281,7 @@ export class KeyRegistry {
     if (!crosses || !right || !key.retireReceiving())
       throw keyFailure('unexpected', `RETIRE of key ${keyId}`);
     if (run !== undefined) {
-      this.#negotiator.giveUp(run);
+      this.#negotiator.drop(keyId);
       const error = usageError(`the peer has retired key ${keyId} before it could be renegotiated`);
       this.#events.push({ type: 'failed', keyId, error });
     }
@@ -313,7 +313,7 @@ export class KeyRegistry {
       key.messages.add(bytes);
       return;
     }
-    if (run !== undefined) negotiator.giveUp(run);
+    negotiator.drop(key.keyId);
     if (!key.settled) throw keyFailure('unexpected');
     if (!renegotiable(key) || key.generation === LAST_GENERATION) {
       negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);

@@ -204,7 +204,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   /**
-   * Makes a new generation of an established key (spec 3.14) while its streams go on, or joins the peer in it. Resolves when this side seals under it. Rejects with NegotiationRejectedError
+   * Makes a new generation of an established key (spec 3.14) while its streams go on, or joins the peer in it. Resolves when this side seals under it; at once if it does already and the peer has yet to do so. Rejects with NegotiationRejectedError
    * if the peer does not want to, which changes nothing, with an error of scope usage if the key cannot be renegotiated, or with the session's error.
    */
   async renegotiate(key: KeyInfo, options: { readonly signal?: AbortSignal } = {}): Promise<KeyInfo> {
