@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ALGORITHM } from '@keymux/keys';
@@ -68,6 +69,51 @@ test.skipIf(process.platform !== 'linux')(
       ]) {
         expect(snapshot.includes(text)).toBe(false);
       }
+    }
+  },
+);
+
+test.skipIf(process.platform !== 'linux')(
+  'H17: in a session that goes on, keys that were renewed or retired are in no memory',
+  async () => {
+    const file = await makeKey(scope, ALPHA);
+    const folder = (await scope.directory())('.');
+    const origin = await KeymuxProcess.start(scope, ['origin', '--key', `${ALPHA}=${file}`], {
+      NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}`,
+    });
+    const { keeper, labels } = await keeperOf({ file, authorities: [ALPHA] });
+    const keys: Record<string, Uint8Array> = {};
+    const client = await connectClient(scope, origin.address, {
+      keeper,
+      keyLog: ({ keyId, generation }, entry) => {
+        const { from, key } = entry();
+        keys[`${keyId}.${generation} ${from}`] = Uint8Array.from(key);
+      },
+    });
+    const { session } = client;
+    const request = { algorithm: ALGORITHM.PSK_X25519, label: String(labels[0]), authority: ALPHA };
+    const key = await client.negotiate(request);
+    await tell(client.request({ host: ALPHA, path: '/', key }));
+    expect(await foundInMemory(origin.pid, keys)).toEqual(['1.0 client', '1.0 server']);
+
+    await session.renegotiate(key);
+    await tell(client.request({ host: ALPHA, path: '/', key })); // both directions have moved by then
+    const retired = once(session, 'retired');
+    const next = await session.negotiate({ ...request, replaces: key });
+    await retired;
+    await tell(client.request({ host: ALPHA, path: '/', key: next }));
+    expect(Object.keys(keys)).toHaveLength(6);
+    let left: string[] = [];
+    let snapshot = '';
+    for (let turn = 1; turn <= 3 && left.length !== 2; turn++) {
+      snapshot = await heapSnapshot(origin, folder, turn);
+      left = await foundInMemory(origin.pid, keys);
+    }
+    expect(left).toEqual(['3.0 client', '3.0 server']); // which the session seals with now
+    for (const bytes of Object.values(keys)) {
+      const text = Buffer.from(bytes);
+      for (const form of [text.toString('latin1'), text.toString('hex'), text.toString('base64')])
+        expect(snapshot.includes(form)).toBe(false);
     }
   },
 );
