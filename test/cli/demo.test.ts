@@ -1,9 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { readdir, readFile } from 'node:fs/promises';
+import { afterEach, describe, expect, test } from 'vitest';
 import { commandLine } from '../support/kernel.ts';
 import { keymux, PROGRAM } from '../support/processes.ts';
+import { Scope } from '../support/scope.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
 
 interface Hop {
   readonly connections: number;
@@ -81,14 +85,37 @@ describe('keymux demo', () => {
     expect(output).toContain('as promised');
     expect(output).not.toContain('NOT as promised');
   });
+
+  test.each([
+    ['SIGTERM', 143],
+    ['nobody who reads', 0],
+  ] as const)('ended early by %s, it leaves neither processes nor keys behind', async (end, code) => {
+    const tmp = (await scope.directory())('.');
+    const env = { ...process.env, TMPDIR: tmp };
+    const demo = spawn(process.execPath, [PROGRAM, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'], env });
+    await once(demo.stdout, 'data'); // the servers listen
+    expect(await readdir(tmp)).toHaveLength(1);
+    const servers = await childrenOf(demo.pid as number);
+    expect(servers.length).toBeGreaterThanOrEqual(2);
+    const exit = once(demo, 'exit');
+    if (end === 'nobody who reads') demo.stdout.destroy();
+    else demo.kill(end);
+    expect(await exit).toEqual([code, null]);
+    expect(await readdir(tmp)).toEqual([]);
+    const left = (): Promise<string[]> =>
+      Promise.all(servers.map((pid) => commandLine(pid).catch(() => ''))).then((lines) =>
+        lines.filter((line) => line.includes(tmp)),
+      );
+    await expect.poll(left).toEqual([]);
+  });
 });
 
 /** The command lines of the processes that a process has started. */
 async function commandLinesBelow(pid: number): Promise<string[]> {
+  return Promise.all((await childrenOf(pid)).map((child) => commandLine(child).catch(() => '')));
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const lines = children
-    .split(' ')
-    .filter(Boolean)
-    .map((child) => commandLine(Number(child)).catch(() => ''));
-  return Promise.all(lines);
+  return children.split(' ').filter(Boolean).map(Number);
 }

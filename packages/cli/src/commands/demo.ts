@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createKeyFile } from '@keymux/keys';
 import { FLOWS, type Flow } from '../demo/flows.ts';
@@ -46,6 +47,11 @@ interface Stage {
 export async function demo(_argv: Record<string, unknown>, output: Output): Promise<ExitCode> {
   const started = performance.now();
   const cleanup: (() => unknown)[] = [];
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+    const end = (): never => process.exit(128 + constants.signals[signal]); // so that what is for the end of the process is done
+    process.once(signal, end);
+    cleanup.push(() => process.off(signal, end));
+  }
   try {
     const stage = await setStage(cleanup);
     if (!output.json) output.result(INTRODUCTION);
@@ -68,7 +74,9 @@ export async function demo(_argv: Record<string, unknown>, output: Output): Prom
 
 async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'keymux-demo-'));
-  cleanup.push(() => rm(directory, { recursive: true }));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  process.once('exit', remove);
+  cleanup.push(remove, () => process.off('exit', remove));
   const file = (name: string): string => join(directory, name);
   for (const name of ['proxy', 'alpha', 'beta']) await createKeyFile(file(`${name}.key`));
   const secret = `CANARY-${randomBytes(2).toString('hex')}`;

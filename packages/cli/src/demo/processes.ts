@@ -31,6 +31,7 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...env },
     });
+    endWithUs(child);
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     const server = new ServerProcess(child);
     lines.on('line', (line) => server.#events.push(JSON.parse(line) as Message));
@@ -85,6 +86,7 @@ export async function runClient(args: readonly string[]): Promise<ClientRun> {
   const child = spawn(process.execPath, [PROGRAM, 'get', ...args, '--host-memory', 'none', '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  endWithUs(child);
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
@@ -98,4 +100,11 @@ export async function runClient(args: readonly string[]): Promise<ClientRun> {
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Message);
   return { exitCode: code ?? 1, results, stderr: output.stderr };
+}
+
+/** However the demonstration ends, for example because nobody reads any more what it prints, its processes end too. */
+function endWithUs(child: ChildProcess): void {
+  const kill = (): unknown => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
 }
