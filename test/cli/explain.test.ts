@@ -585,6 +585,7 @@ describe('keymux explain refuses with status 2', () => {
     [['a.test:22', '--via', 'p', '--key', 'k'], /--key.*keymux:\/\/.*--proxy-key/],
     [['keymux://a.test/', '--key', '/nonexistent/key'], /\/nonexistent\/key.*keygen/],
     [['keymux://a.test/', '--proxy-key', 'k'], /--via/],
+    [['keymux://a.test/', '--proxy-algorithm', 'anonymous'], /--proxy-algorithm anonymous.*--via/],
     [['a.test:22', '--via', 'p', '--once', 'nonsense'], /"nonsense".*HOST:PORT/],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await keymuxInside(['explain', ...args]);

@@ -134,6 +134,8 @@ function checkOptions(options: RouteOptions): void {
     throw new ConfigError('--proxy-key is for a proxy: name it with --via');
   if (proxyIdentity !== undefined && via === undefined)
     throw new ConfigError('--proxy-identity is for a proxy: name it with --via');
+  if (isAnonymous(proxyAlgorithm) && via === undefined)
+    throw new ConfigError('--proxy-algorithm anonymous is for a proxy: name it with --via');
 }
 
 /** The key file of each host: `NAME=FILE` for one, `FILE` for those that are not named. */
