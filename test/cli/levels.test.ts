@@ -75,7 +75,7 @@ describe('keymux get --require', () => {
     const { key, get } = await serve();
     const clear = await get('--require', rule);
     expect(clear.code).toBe(5);
-    expect(clear.stderr).toMatch(/is required by the policy for/);
+    expect(clear.stderr).toMatch(/is required by the policy for.*Negotiate a key that speaks for a\.test/);
     expect((await get('--require', rule, '--key', key)).code).toBe(0);
   });
 

@@ -32,8 +32,8 @@ function explain(host: string, { part, required, reached, because }: LevelShortf
     return `the answer of ${host} has level "${reached}", but ${by}; it was not used. ${lack}: ask its operator`;
   }
   const what = part === 'request' ? 'the request' : 'credentials';
-  const key = required === 'passive' ? 'a key' : 'a key that proves the peer';
-  const remedy = `Negotiate ${key} and speaks for ${host}, or change that rule`;
+  const proof = required === 'passive' ? '' : ' and proves the peer';
+  const remedy = `Negotiate a key that speaks for ${host}${proof}, or change that rule`;
   if (reached === 'hop')
     return `${what} for ${host} would be sealed for the peer of this session only, but end to end is required by ${because}; nothing was sent. ${remedy}`;
   const lack = reached === 'none' ? `this side has no key for ${host}` : 'the key at hand proves nobody';

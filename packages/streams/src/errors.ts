@@ -29,7 +29,7 @@ export class PeerGoneError extends Error {
     const key = status === GOAWAY.KEY_FAILURE;
     super(
       key
-        ? 'the peer ended the session because of a key: it may hold another key under this label, not know the label, ' +
+        ? 'the peer ended the session because of a key: it may hold another key under this label, not know the label or the identity, ' +
             'not accept it for this host, have a clock that is more than 30 seconds off, or have noticed tampering; it does not tell which'
         : `the peer ended the session: ${GOAWAY_NAMES.get(status) ?? `status ${status}`}`,
     );
