@@ -145,7 +145,7 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       run(tap),
     )
     .command('demo', 'Play the main flows on loopback, with a wiretap on each hop', demoOptions, run(demo))
-    .completion('completion', 'Print a completion script for bash or zsh')
+    .completion('completion', 'Print a completion script for the shell in $SHELL: bash or zsh')
     .demandCommand(1, 'name a command')
     .strict()
     .fail((message, error) => {
