@@ -31,8 +31,8 @@ type Memory = z.output<typeof memorySchema>;
 const EMPTY: Memory = { version: 1, hosts: [] };
 /** Seconds; ten years. */
 const LONGEST = 315_360_000;
-/** Milliseconds by which a demand must last longer for it to be worth writing. */
-const RENEWAL = 3_600_000;
+/** Milliseconds by which a demand must last longer for it to be worth writing; of short ones a part, or they would run out between. */
+const RENEWAL = { most: 3_600_000, part: 0.05 };
 
 export interface HostMemoryOptions {
   /** Milliseconds since 1970; `Date.now` by default. */
@@ -93,7 +93,10 @@ export class HostMemory {
     const known = this.#hosts.get(host);
     if (known === undefined || maxAge === 0) return known !== undefined || maxAge > 0;
     const same = known.level === level && known.includeSubdomains === includeSubdomains;
-    return !same || Math.abs(this.#clock() + maxAge * 1000 - known.expires) > RENEWAL;
+    const lifetime = maxAge * 1000;
+    const now = this.#clock();
+    const worthwhile = Math.min(RENEWAL.most, lifetime * RENEWAL.part);
+    return !same || known.expires <= now || Math.abs(now + lifetime - known.expires) > worthwhile;
   }
 
   #changed({ hosts }: Memory, host: string, { level, maxAge, includeSubdomains }: Demand): Memory {

@@ -86,6 +86,23 @@ describe('what a host demands', () => {
     expect(memory.requirement(HOST)).toBeUndefined();
   });
 
+  it.each([60, 1800, 3600])(
+    'is renewed by every host that goes on demanding for %d seconds',
+    async (maxAge) => {
+      const demand = `authenticated; max-age=${maxAge}`;
+      const memory = await learned(demand);
+      for (let answer = 0; answer < 10; answer++) {
+        now += maxAge * 900;
+        expect(memory.requirement(HOST)?.level).toBe('authenticated');
+        await memory.learn(HOST, says(demand), key());
+      }
+      now += maxAge * 1500;
+      expect(memory.requirement(HOST)).toBeUndefined();
+      await memory.learn(HOST, says(demand), key());
+      expect(memory.requirement(HOST)?.level).toBe('authenticated');
+    },
+  );
+
   it('is the host’s own to take back', async () => {
     const memory = await learned(`authenticated; max-age=${DAY}`);
     await memory.learn(HOST, says('authenticated; max-age=0'), key());
