@@ -1,7 +1,7 @@
 import type { KeyInfo } from '@keymux/session';
 import { type MuxStream, protection } from '@keymux/streams';
 import { expect, it } from 'vitest';
-import { HostPolicy } from '../src/index.ts';
+import { HostMemory, HostPolicy } from '../src/index.ts';
 import { RequestGuard } from '../src/request-guard.ts';
 
 const HOST = 'a.test';
@@ -28,5 +28,20 @@ it('what is required of a host holds for the answer, whatever the request says',
         message: expect.stringMatching(/required by the policy for all hosts; it was not used/),
       }),
     );
+  }
+});
+
+// CVE-2022-30115: a dot at the end made curl forget what the host had demanded.
+it('a dot at the end of the host escapes neither policy nor memory', async () => {
+  const policy = new HostPolicy({ hosts: { [HOST]: 'authenticated' } });
+  const memory = HostMemory.inMemory();
+  await memory.learn(HOST, [['keymux-level', 'authenticated; max-age=86400']], protection(KEY));
+  for (const options of [{ policy }, { memory }]) {
+    for (const host of [`${HOST}.`, `${HOST}.:80`, `${HOST.toUpperCase()}.`]) {
+      expect(() => new RequestGuard({ host }, options).checkRequest()).toThrow(
+        expect.objectContaining({ code: 'ERR_KEYMUX_LEVEL' }),
+      );
+      expect(() => new RequestGuard({ host, key: KEY }, options).checkRequest()).not.toThrow();
+    }
   }
 });

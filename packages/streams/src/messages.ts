@@ -85,11 +85,12 @@ export function decodeRequest(headers: HeaderList): RequestHead {
   return { method, path, host, scheme: pseudo.get(':scheme') ?? 'http', headers: ordinary(headers) };
 }
 
-/** The host of `:host` alone, in lower case, as keys speak for it: without a port, and an IPv6 address without its brackets (spec 4.4). */
+/** The host of `:host` alone, in lower case, as keys speak for it: without a port, a dot at its end, and the brackets of an IPv6 address (spec 4.4). */
 export function hostnameOf(host: string): string {
   return host
     .toLowerCase()
     .replace(/:[0-9]+$/, '')
+    .replace(/\.$/, '')
     .replace(/^\[(.*)\]$/, '$1');
 }
 
