@@ -143,24 +143,25 @@ export class Negotiator {
     }
   }
 
-  /** The first message of a renegotiation that the peer begins. */
+  /** The first message of a renegotiation that the peer begins. Returns false if it is turned down. */
   acceptRenegotiation(
     key: Renegotiable,
     frame: NegoFrame,
     bytes: Uint8Array,
     digestBefore: Uint8Array,
     now: number,
-  ): void {
-    if (this.#crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
+  ): boolean {
+    const crowded = this.#crowded;
+    if (crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
     else this.#respond(this.#addRenegotiation(key, 'responder'), bytes, digestBefore, now);
+    return !crowded;
   }
 
   /** The next message of a run. Throws KeyError (session). */
   continue(run: Run, frame: NegoFrame, bytes: Uint8Array, digestBefore: Uint8Array): void {
     const { handle } = run;
-    if (frame.retire || frame.algorithm !== run.context.algorithm || handle === undefined) {
-      throw keyFailure('unexpected');
-    }
+    const awaited = run.phase === 'peer' && handle !== undefined;
+    if (!awaited || frame.retire || frame.algorithm !== run.context.algorithm) throw keyFailure('unexpected');
     if (frame.reject) {
       this.#rejected(run, frame);
       return;

@@ -313,11 +313,15 @@ export class KeyRegistry {
       key.messages.add(bytes);
       return;
     }
-    negotiator.drop(key.keyId);
+    const gaveUp = negotiator.drop(key.keyId);
     if (!key.settled) throw keyFailure('unexpected');
     if (!renegotiable(key) || key.generation === LAST_GENERATION) {
       negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);
-    } else negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now);
+    } else if (!negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now) && gaveUp) {
+      // Nothing takes the place of this side's own run; who waits for it must hear of that.
+      const reason = REJECT_REASON.TOO_MANY_RUNS;
+      this.#events.push({ type: 'rejected', keyId: key.keyId, reason, algorithms: [] });
+    }
   }
 
   #keyOf(run: Run): EstablishedKey {

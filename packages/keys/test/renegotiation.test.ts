@@ -315,6 +315,49 @@ describe('what is refused', () => {
     expect(wire.server.failure?.reason).toBe('unexpected');
   });
 
+  it.each(['client', 'server'] as const)(
+    'a message that comes before the %s’s own is on the wire',
+    async (side) => {
+      const wire = await established(X25519);
+      const { registry } = wire[side];
+      const frame = { keyId: 1, algorithm: 3, fin: true, reject: false, retire: false };
+      const message = encodeNego({ ...frame, data: new Uint8Array(48) });
+      if (side === 'client') registry.renegotiate(1, 0);
+      else {
+        wire.client.registry.renegotiate(1, 0);
+        await wire.client.settle();
+        const [first] = wire.client.outbox as [Uint8Array];
+        registry.receive(decodeNego(first), first, new Uint8Array(32), 0);
+      }
+      for (let round = 0; round < 3; round++) await new Promise(setImmediate);
+      registry.receive(decodeNego(message), message, new Uint8Array(32), 0);
+      wire[side].pump(); // its own goes now, while the keeper is at work
+      await wire[side].settle();
+      expect(wire[side].failure?.reason).toBe('unexpected');
+    },
+  );
+
+  it('both at once, by a side that is too busy to answer: it hears that its own is over too', async () => {
+    const options = { maxPeerRuns: 0 };
+    const wire = new Link(
+      new Side('client', keeperOf('client')),
+      new Side('server', keeperOf('server'), options),
+    );
+    wire.server.registry.negotiate({ ...KEY, algorithm: 3, label: X25519.label });
+    await wire.run();
+    expect(passEnvelope(wire.server, wire.client, 2, 'proof')).toBe('proof');
+    expect(passEnvelope(wire.client, wire.server, 2, 'answer')).toBe('answer');
+    wire.client.registry.renegotiate(2, 0);
+    await wire.client.settle();
+    wire.server.registry.renegotiate(2, 0); // and its keeper has not answered yet
+    for (const frame of wire.client.outbox.splice(0)) wire.server.receive(frame);
+    await wire.run();
+    expect(failures(wire)).toEqual([undefined, undefined]);
+    for (const side of [wire.client, wire.server])
+      expect(side.rejections()).toMatchObject([{ reason: REJECT_REASON.TOO_MANY_RUNS }]);
+    expect(passEnvelope(wire.server, wire.client, 2, 'lives on')).toBe('lives on');
+  });
+
   it('a run that takes more than 60 seconds', async () => {
     const wire = await established(X25519);
     wire.client.registry.renegotiate(1, 1000);
