@@ -83,7 +83,7 @@ describe('keymux dump', () => {
   });
 
   test('fails where there is no session, and says what to do', async () => {
-    const empty = pcapOf({ up: Buffer.alloc(0), down: Buffer.alloc(0) } as never);
+    const empty = pcapOf({ sequence: [] });
     const { code, stderr } = await run(process.execPath, [PROGRAM, 'dump'], { input: empty });
     expect(code).toBe(1);
     expect(stderr).toContain('start capturing before the connection is opened');

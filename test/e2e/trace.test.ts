@@ -60,7 +60,18 @@ async function talk(client: Client, labels: readonly string[]): Promise<void> {
   await client.close();
 }
 
-async function trace(capture: Capture, options: TraceOptions = {}): Promise<CapturedRecord[]> {
+/** What each side says, one after the other. */
+const said = (up: Buffer = Buffer.alloc(0), down: Buffer = Buffer.alloc(0)): Pick<Capture, 'sequence'> => ({
+  sequence: [
+    { direction: 'up', bytes: up },
+    { direction: 'down', bytes: down },
+  ],
+});
+
+async function trace(
+  capture: Pick<Capture, 'sequence'>,
+  options: TraceOptions = {},
+): Promise<CapturedRecord[]> {
   const records: CapturedRecord[] = [];
   for await (const record of traceCapture(readCapture(Readable.from([pcapOf(capture)])), options))
     records.push(record);
@@ -180,9 +191,8 @@ test('a connection that was not captured from its beginning, and other protocols
     ['', 'who speaks first\r\n'],
     [String.fromCharCode(22, 3, 1), ''],
   ].map((texts) => texts.map((words) => Buffer.from(words, 'latin1')));
-  for (const [upstream, downstream] of others)
-    expect(await trace({ up: upstream, down: downstream } as Capture)).toEqual([]);
-  const whole = pcapOf({ up, down } as Capture);
+  for (const [upstream, downstream] of others) expect(await trace(said(upstream, downstream))).toEqual([]);
+  const whole = pcapOf(said(up, down));
   const late = Buffer.concat([whole.subarray(0, 24), whole.subarray(24 + 3 * 56)]); // without the handshake of TCP
   const records: CapturedRecord[] = [];
   for await (const record of traceCapture(readCapture(Readable.from([late])))) records.push(record);
@@ -202,7 +212,7 @@ test('damage ends what can be shown of that direction, with the reason', async (
     Buffer.from('8007000100000000', 'hex'),
     up.subarray(60),
   ]);
-  const records = await trace({ up: damaged, down } as Capture);
+  const records = await trace(said(damaged, down));
   const errors = records.filter(({ type }) => type === 'ERROR');
   expect(errors).toHaveLength(1);
   expect(errors[0]).toMatchObject({ from: 'client' });

@@ -10,8 +10,8 @@ const LINKTYPE_RAW = 101;
 const MAX_SEGMENT = 60_000;
 const FLAGS = { FIN: 1, SYN: 2, ACK: 16 };
 
-/** A capture as the file that tcpdump would have written of it. The two directions come one after the other. */
-export function pcapOf({ up, down }: Capture): Buffer {
+/** A capture as the file that tcpdump would have written of it. */
+export function pcapOf({ sequence: passed }: Pick<Capture, 'sequence'>): Buffer {
   const file = Buffer.alloc(24);
   file.writeUInt32LE(0xa1b2c3d4, 0);
   file.writeUInt16LE(2, 4);
@@ -34,10 +34,9 @@ export function pcapOf({ up, down }: Capture): Buffer {
   send('up', FLAGS.SYN);
   send('down', FLAGS.SYN | FLAGS.ACK);
   send('up', FLAGS.ACK);
-  for (let at = 0; at < up.length; at += MAX_SEGMENT)
-    send('up', FLAGS.ACK, up.subarray(at, at + MAX_SEGMENT));
-  for (let at = 0; at < down.length; at += MAX_SEGMENT)
-    send('down', FLAGS.ACK, down.subarray(at, at + MAX_SEGMENT));
+  for (const { direction, bytes } of passed)
+    for (let at = 0; at < bytes.length; at += MAX_SEGMENT)
+      send(direction, FLAGS.ACK, bytes.subarray(at, at + MAX_SEGMENT));
   send('up', FLAGS.FIN | FLAGS.ACK);
   send('down', FLAGS.FIN | FLAGS.ACK);
   return Buffer.concat(records);

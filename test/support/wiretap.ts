@@ -3,10 +3,17 @@ import { FrameDecoder } from '@keymux/frames';
 import type { Scope } from './scope.ts';
 import { listen } from './servers.ts';
 
+export interface Passed {
+  readonly direction: 'up' | 'down';
+  readonly bytes: Buffer;
+}
+
 /** What passed over one TCP connection: from the side that connected, and back. */
 export class Capture {
   readonly upstream: Buffer[] = [];
   readonly downstream: Buffer[] = [];
+  /** Both directions, in the order in which the bytes came. */
+  readonly sequence: Passed[] = [];
 
   get up(): Buffer {
     return Buffer.concat(this.upstream);
@@ -33,8 +40,8 @@ export class Wiretap {
       const onward = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
       const capture = new Capture();
       captures.push(capture);
-      record(client, onward, capture.upstream);
-      record(onward, client, capture.downstream);
+      record(client, onward, 'up', capture);
+      record(onward, client, 'down', capture);
     });
     return new Wiretap(await listen(scope, server), captures);
   }
@@ -57,8 +64,12 @@ export class Wiretap {
   }
 }
 
-function record(from: Socket, to: Socket, chunks: Buffer[]): void {
-  from.on('data', (chunk: Buffer) => chunks.push(chunk));
+function record(from: Socket, to: Socket, direction: 'up' | 'down', capture: Capture): void {
+  const chunks = direction === 'up' ? capture.upstream : capture.downstream;
+  from.on('data', (bytes: Buffer) => {
+    chunks.push(bytes);
+    capture.sequence.push({ direction, bytes });
+  });
   from.pipe(to);
   from.on('error', () => to.destroy());
   // A socket that was cut off has no end that the pipe could pass on.
