@@ -9,6 +9,8 @@ import { Scope } from '../support/scope.ts';
 import { makeKey } from '../support/tunnel.ts';
 import { Wiretap } from '../support/wiretap.ts';
 
+const hasEditcap = (await run('editcap', ['--version']).catch(() => undefined))?.code === 0;
+
 const scope = new Scope();
 let [capture, keylog, warning] = ['', '', ''];
 let origin: KeymuxProcess;
@@ -64,10 +66,10 @@ describe('keymux dump', () => {
     expect(more.every(({ stream }) => stream === 0)).toBe(true);
   });
 
-  test('reads what tshark writes', async () => {
+  test.skipIf(!hasEditcap)('reads what tshark writes', async () => {
     const converted = `${capture}ng`;
-    const { code } = await run('editcap', ['-F', 'pcapng', capture, converted]).catch(() => ({ code: -1 }));
-    if (code !== 0) return; // there is no Wireshark here
+    const { code, stderr } = await run('editcap', ['-F', 'pcapng', capture, converted]);
+    expect(code, stderr).toBe(0);
     expect((await keymux(['dump', converted])).stdout).toBe((await keymux(['dump', capture])).stdout);
   });
 
