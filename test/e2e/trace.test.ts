@@ -220,3 +220,19 @@ test('damage ends what can be shown of that direction, with the reason', async (
     0,
   );
 });
+
+test('a capture can see any number of connections, one after the other', async () => {
+  const ping = Buffer.from('800300060000000400000001', 'hex');
+  async function* files(): AsyncGenerator<Buffer> {
+    for (let port = 1; port <= 10_002; port++) {
+      const file = pcapOf(said(ping), port);
+      yield port === 1 ? file : file.subarray(24); // the head of a file comes once
+    }
+  }
+  let connections = 0;
+  for await (const { connection, type } of traceCapture(readCapture(Readable.from(files())))) {
+    expect(type).toBe('PING');
+    connections = connection;
+  }
+  expect(connections).toBe(10_002);
+});

@@ -1,6 +1,6 @@
 import type { Capture } from './wiretap.ts';
 
-/** The server's port in the packets; the client's is 50,000. */
+/** The server's port in the packets; the client's is 50,000 unless another is asked for. */
 export const PCAP_PORT = 6121;
 const CLIENT_PORT = 50_000;
 const CLIENT = [10, 0, 0, 1];
@@ -11,7 +11,7 @@ const MAX_SEGMENT = 60_000;
 const FLAGS = { FIN: 1, SYN: 2, ACK: 16 };
 
 /** A capture as the file that tcpdump would have written of it. */
-export function pcapOf({ sequence: passed }: Pick<Capture, 'sequence'>): Buffer {
+export function pcapOf({ sequence: passed }: Pick<Capture, 'sequence'>, clientPort = CLIENT_PORT): Buffer {
   const file = Buffer.alloc(24);
   file.writeUInt32LE(0xa1b2c3d4, 0);
   file.writeUInt16LE(2, 4);
@@ -22,7 +22,7 @@ export function pcapOf({ sequence: passed }: Pick<Capture, 'sequence'>): Buffer 
   const sequence = { up: 0, down: 0 };
   const send = (direction: 'up' | 'down', flags: number, payload: Buffer = Buffer.alloc(0)): void => {
     const other = direction === 'up' ? 'down' : 'up';
-    const packet = ipPacket(direction, sequence[direction], sequence[other], flags, payload);
+    const packet = ipPacket(direction, clientPort, sequence[direction], sequence[other], flags, payload);
     const head = Buffer.alloc(16);
     head.writeUInt32LE(1_700_000_000, 0);
     head.writeUInt32LE(records.length, 4);
@@ -44,13 +44,14 @@ export function pcapOf({ sequence: passed }: Pick<Capture, 'sequence'>): Buffer 
 
 function ipPacket(
   direction: 'up' | 'down',
+  clientPort: number,
   sequence: number,
   acknowledged: number,
   flags: number,
   payload: Buffer,
 ): Buffer {
   const packet = Buffer.alloc(40);
-  const ports = direction === 'up' ? [CLIENT_PORT, PCAP_PORT] : [PCAP_PORT, CLIENT_PORT];
+  const ports = direction === 'up' ? [clientPort, PCAP_PORT] : [PCAP_PORT, clientPort];
   packet[0] = 0x45;
   packet.writeUInt16BE(40 + payload.length, 2);
   packet[8] = 64;

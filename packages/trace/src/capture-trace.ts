@@ -31,8 +31,11 @@ export async function* traceCapture(
     if (syn && !ack && connections.size < MAX_CONNECTIONS)
       connections.set(`${from} ${to}`, new Connection(from, to, numbers, options));
     const forward = connections.get(`${from} ${to}`);
-    if (forward !== undefined) yield* forward.receive('client', segment);
-    else yield* connections.get(`${to} ${from}`)?.receive('server', segment) ?? [];
+    const connection = forward ?? connections.get(`${to} ${from}`);
+    if (connection === undefined) continue;
+    yield* connection.receive(forward === undefined ? 'server' : 'client', segment);
+    // A capture that runs for long sees more connections than it can keep.
+    if (connection.over) connections.delete(forward === undefined ? `${to} ${from}` : `${from} ${to}`);
   }
 }
 
@@ -45,6 +48,8 @@ class Connection {
   readonly #session: SessionTrace;
   #number = 0;
   #broken = false;
+  #reset = false;
+  readonly #ended = new Set<Side>();
 
   constructor(client: string, server: string, numbers: { last: number }, options: TraceOptions) {
     this.#client = client;
@@ -53,7 +58,15 @@ class Connection {
     this.#session = new SessionTrace(options);
   }
 
-  *receive(side: Side, { syn, sequence, payload, time }: Segment): Generator<CapturedRecord> {
+  /** Whether nothing more can come. */
+  get over(): boolean {
+    return this.#reset || this.#ended.size === 2;
+  }
+
+  *receive(side: Side, segment: Segment): Generator<CapturedRecord> {
+    const { syn, fin, reset, sequence, payload, time } = segment;
+    this.#reset ||= reset;
+    if (fin) this.#ended.add(side);
     if (syn) this.#streams[side].begin(sequence + 1);
     if (this.#broken) return;
     try {
