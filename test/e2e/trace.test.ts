@@ -151,6 +151,9 @@ describe.each([
     await captured(other);
     const wrong = await trace(capture, { keyLog: parseKeyLog(other.join('\n')) });
     expect(wrong.some(({ fields }) => fields?.opened === true)).toBe(false);
+    // In a log of both, those of this one are found.
+    const both = await trace(capture, { keyLog: parseKeyLog([...other, ...log].join('\n')), payload: true });
+    expect(words(both)).toContain('SEALED-BODY-a.test');
   });
 });
 
