@@ -67,6 +67,20 @@ export class Attacker {
     if (this.#socket.writable) this.#socket.write(Buffer.concat(bytes));
   }
 
+  /** Sends as fast as the peer reads, and stops when it has closed. Resolves when all is written, or the connection is over. */
+  async pour(chunks: Iterable<Uint8Array>): Promise<void> {
+    for (const chunk of chunks) {
+      if (!this.#socket.writable) return;
+      if (!this.#socket.write(chunk))
+        await Promise.race([once(this.#socket, 'drain').catch(() => 0), this.closed]);
+    }
+  }
+
+  /** Reads no more. What the kernel takes for it still comes as far as its socket. */
+  deafen(): void {
+    this.#socket.pause();
+  }
+
   end(): void {
     this.#socket.end();
   }
