@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
 import type { Keeper, KeyLog, PeerName } from '@keymux/keys';
@@ -15,14 +14,13 @@ import {
   UsageError,
 } from '@keymux/session';
 import { bitSet } from './algorithm-choice.ts';
-import { DeadlineTimer } from './deadline-timer.ts';
 import { traceSession } from './diagnostics.ts';
-import { PeerGoneError, StreamResetError } from './errors.ts';
-import { DEFAULT_PRIORITY, MuxStream } from './mux-stream.ts';
+import { DEFAULT_PRIORITY, type MuxStream, type MuxStreamOptions } from './mux-stream.ts';
 import { PendingPings } from './pending-pings.ts';
 import type { RenegotiationLimits } from './renegotiation-policy.ts';
-import { SessionCarrier } from './session-carrier.ts';
+import { monotonic, SessionDriver } from './session-driver.ts';
 import { type NegotiateOptions, SessionKeys } from './session-keys.ts';
+import { SessionStreams } from './session-streams.ts';
 
 export interface MuxSessionOptions {
   readonly role: Role;
@@ -87,25 +85,21 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Settles when the session is over; never rejects. */
   readonly closed: Promise<Error | undefined>;
   readonly #session: Session;
+  readonly #driver: SessionDriver;
+  readonly #streams: SessionStreams;
   readonly #keys: SessionKeys | undefined;
-  readonly #carrier: SessionCarrier;
   readonly #now: () => number;
-  readonly #streams = new Map<number, MuxStream>();
   readonly #pings = new PendingPings();
-  readonly #timer: DeadlineTimer;
-  #flushQueued = false;
-  #peerStatus: number = GOAWAY.OK;
   #peerAlgorithms: number | undefined;
   /** A GOAWAY was sent or received. */
   #leaving = false;
-  #finished = false;
 
   constructor(carrier: Duplex, options: MuxSessionOptions) {
     super();
     const { role, keeper } = options;
     this.role = role;
     this.carrier = carrier;
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? monotonic;
     const { peerName, peerAddress, keyLog } = options;
     this.#keys =
       keeper &&
@@ -114,7 +108,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         depth: options.config?.depth ?? 0,
         renegotiate: options.renegotiate ?? {},
         now: this.#now,
-        onChange: () => this.#queueFlush(),
+        onChange: () => this.#driver.flush(),
       });
     const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
@@ -126,20 +120,16 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       now: this.#now(),
     });
     this.closed = new Promise((resolve) => this.once('close', resolve));
-    if (this.#keys)
-      this.#keys.registry.onProgress = () => this.#step(() => this.#session.keysProgressed(this.#now()));
-    this.#timer = new DeadlineTimer(this.#now, () =>
-      this.#step(() => this.#session.handleDeadline(this.#now())),
-    );
-    this.#carrier = new SessionCarrier(carrier, {
-      ready: () => this.#pump(),
-      data: (chunk) => this.#receive(chunk),
-      end: () => this.#step(() => this.#session.carrierEnded(this.#now())),
-      failed: (error) => this.#carrierFailed(error),
-      closed: () => this.#carrierClosed(),
+    this.#driver = new SessionDriver(this.#session, carrier, this.#now, {
+      event: (event) => this.#handle(event),
+      checkKeys: () => this.#keys?.checkAge(),
+      over: (error) => this.#over(error),
     });
+    this.#streams = new SessionStreams(this.#session, this.#driver);
+    if (this.#keys)
+      this.#keys.registry.onProgress = () =>
+        this.#driver.step(() => this.#session.keysProgressed(this.#now()));
     traceSession('open', this);
-    this.#queueFlush();
   }
 
   /** The ALG_IDs that the peer announced as a bit set; undefined until it has. */
@@ -153,12 +143,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /** Whether the session still takes streams: it is not over, and neither side is going away. `canOpen` can be false for a while all the same. */
   get takesStreams(): boolean {
-    return !this.#finished && !this.#leaving;
+    return !this.#driver.finished && !this.#leaving;
   }
 
   /** Whether `openStream` would be accepted now. */
   get canOpen(): boolean {
-    return !this.#finished && this.#session.canOpen;
+    return !this.#driver.finished && this.#session.canOpen;
   }
 
   /** Whether there is a front between the two sides, each of whose hosts has a process of its own (spec 10). */
@@ -186,7 +176,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       signal.addEventListener('abort', abort, { once: true });
       stream.once('close', () => signal.removeEventListener('abort', abort));
     }
-    this.#queueFlush();
+    this.#driver.flush();
     return stream;
   }
 
@@ -199,7 +189,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const keys = this.#requireKeys();
     this.#refuseBehindFront();
     const key = await keys.negotiate(options, this.#peerAlgorithms);
-    if (options.replaces && !this.#finished) this.retire(options.replaces);
+    if (options.replaces && !this.#driver.finished) this.retire(options.replaces);
     return key;
   }
 
@@ -219,7 +209,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
    */
   retire(key: KeyInfo): void {
     this.#requireKeys();
-    this.#step(() => this.#session.retireKey(key.keyId));
+    this.#driver.step(() => this.#session.retireKey(key.keyId));
   }
 
   #refuseBehindFront(): void {
@@ -228,7 +218,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #requireKeys(): SessionKeys {
-    if (this.#keys !== undefined && !this.#finished) return this.#keys;
+    if (this.#keys !== undefined && !this.#driver.finished) return this.#keys;
     throw new UsageError('ERR_KEYMUX_NO_KEY', 'the session is over, or has no keeper to negotiate with');
   }
 
@@ -243,17 +233,17 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /** Asks the peer for a sign of life; resolves with how long it took, in milliseconds, or rejects with the session's error. */
   async ping(): Promise<number> {
-    if (this.#finished) throw new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+    if (this.#driver.finished) throw new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
     const answer = this.#pings.wait(this.#session.ping(this.#now()));
-    this.#queueFlush();
+    this.#driver.flush();
     return answer;
   }
 
   /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
   async close(): Promise<void> {
-    if (this.#finished) return;
+    if (this.#driver.finished) return;
     this.#leaving = true;
-    this.#step(() => this.#session.goAway(GOAWAY.OK, this.#now()));
+    this.#driver.step(() => this.#session.goAway(GOAWAY.OK, this.#now()));
     await this.closed;
   }
 
@@ -265,64 +255,18 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   destroy(error?: Error): void {
     const status = error === undefined ? GOAWAY.OK : GOAWAY.INTERNAL_ERROR;
     const message = error?.message ?? 'the session was destroyed by this side';
-    this.#step(() =>
+    this.#driver.step(() =>
       this.#session.destroy(
         new SessionError('ERR_KEYMUX_DESTROYED', status, 'local', message, { cause: error }),
       ),
     );
   }
 
-  #receive(chunk: Uint8Array): void {
-    this.#step(() => this.#session.receive(chunk, this.#now()));
-    if (!this.#session.wantsInput && !this.#finished) this.#carrier.read(false);
-  }
-
-  /** Does something with the session, then deals with what came of it. */
-  #step(action: () => void): void {
-    if (this.#finished) return;
-    action();
-    this.#handleEvents();
-    this.#resumeReading();
-    this.#queueFlush();
-  }
-
-  #resumeReading(): void {
-    if (this.#session.wantsInput) this.#carrier.read(true);
-  }
-
-  #handleEvents(): void {
-    for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent())
-      this.#handle(event);
-  }
-
   #handle(event: SessionEvent): void {
+    if (this.#streams.handle(event)) return;
     switch (event.type) {
       case 'stream':
         this.#incoming(event);
-        return;
-      case 'reply':
-        this.#streams.get(event.id)?.receiveReply(event.headers, event.key);
-        return;
-      case 'headers':
-        this.#streams.get(event.id)?.receiveHeaders(event.headers, event.key);
-        return;
-      case 'data':
-        this.#streams.get(event.id)?.receiveData(event.payload);
-        return;
-      case 'end':
-        this.#streams.get(event.id)?.receiveEnd();
-        return;
-      case 'switched':
-        this.#streams.get(event.id)?.receiveSwitch(event.key);
-        return;
-      case 'drain':
-        this.#carrier.drained(this.#streams.get(event.id));
-        return;
-      case 'reset':
-        this.#detach(event.id, this.#resetError(event));
-        return;
-      case 'closed':
-        this.#detach(event.id, undefined);
         return;
       case 'key':
         this.#keyEvent(event);
@@ -346,16 +290,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.emit('announced', event.algorithms, event.depth);
         return;
       case 'goaway':
-        this.#peerStatus = event.status;
         this.#leaving = true;
         this.emit('goaway', event.status);
         return;
       case 'pong':
         this.#pings.answered(event.id, event.elapsed);
         return;
-      case 'key-leaving':
-      case 'error':
-        return; // `#pump` notices that the session is over
     }
   }
 
@@ -366,23 +306,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);
   }
 
-  #adopt(options: ConstructorParameters<typeof MuxStream>[1]): MuxStream {
-    const stream = new MuxStream(this.#host, options);
-    this.#streams.set(stream.id, stream);
+  #adopt(options: MuxStreamOptions): MuxStream {
+    const stream = this.#streams.add(options);
     traceSession('stream', this, stream);
     return stream;
-  }
-
-  #detach(id: number, error: Error | undefined): void {
-    const stream = this.#streams.get(id);
-    this.#streams.delete(id);
-    stream?.detach(error);
-  }
-
-  #resetError({ id, status, origin, ...event }: SessionEvent & { type: 'reset' }): Error {
-    const { error } = this.#session;
-    const cause = event.cause ?? (error && this.#explain(error));
-    return new StreamResetError(id, status, origin, cause && { cause });
   }
 
   #keyEvent(event: SessionEvent & { type: 'key' }): void {
@@ -392,106 +319,15 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.emit(news, event.key);
   }
 
-  // What streams may do to the session. Writes of one tick are collected, so that they share envelopes.
-  readonly #host = {
-    send: (id: number, chunk: Uint8Array): void => {
-      this.#session.send(id, chunk);
-      this.#queueFlush();
-    },
-    headers: (id: number, headers: HeaderList): void => {
-      this.#session.headers(id, headers);
-      this.#queueFlush();
-    },
-    end: (id: number): void => {
-      this.#session.end(id);
-      this.#queueFlush();
-    },
-    reset: (id: number, status: number): void => this.#step(() => this.#session.reset(id, status)),
-    consume: (id: number, bytes: number): void => {
-      this.#session.consume(id, bytes);
-      this.#queueFlush();
-    },
-    reply: (
-      id: number,
-      headers: HeaderList,
-      options: { fin?: boolean; keyId?: number | undefined },
-    ): void => {
-      this.#session.reply(id, headers, options);
-      this.#queueFlush();
-    },
-    switchKey: (id: number, keyId: number): void => {
-      this.#session.switchKey(id, keyId);
-      this.#queueFlush();
-    },
-  };
-
-  #queueFlush(): void {
-    if (this.#flushQueued) return;
-    this.#flushQueued = true;
-    queueMicrotask(() => {
-      this.#flushQueued = false;
-      this.#pump();
-    });
-  }
-
-  #pump(): void {
-    if (this.#finished) return;
-    const renewal = this.#keys?.checkAge();
-    while (this.#carrier.ready && !this.#finished) {
-      const output = this.#session.output();
-      if (output === undefined) break;
-      this.#handleEvents();
-      this.#carrier.write(output);
-    }
-    this.#handleEvents();
-    this.#resumeReading();
-    if (this.#session.over) {
-      const error = this.#session.error;
-      const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
-      this.#finish(ours ? (error.cause as Error | undefined) : this.#explain(error));
-    } else this.#timer.set(earlier(this.#session.nextDeadline(), renewal));
-  }
-
-  /** If the peer has said why it left, that is the better explanation. */
-  #explain(error: Error | undefined): Error | undefined {
-    return this.#peerStatus === GOAWAY.OK ? error : new PeerGoneError(this.#peerStatus);
-  }
-
-  #carrierFailed(error: Error): void {
-    const code = 'ERR_KEYMUX_CARRIER';
-    this.#step(() =>
-      this.#session.destroy(
-        new SessionError(code, GOAWAY.OK, 'remote', `the connection failed: ${error.message}`, {
-          cause: error,
-        }),
-      ),
-    );
-  }
-
-  #carrierClosed(): void {
-    this.#step(() => this.#session.carrierEnded(this.#now()));
-    if (this.#finished) return;
-    this.#pump();
-    if (!this.#finished) this.#finish(this.#explain(this.#session.error));
-  }
-
-  #finish(cause: Error | undefined): void {
-    if (this.#finished) return;
+  #over(cause: Error | undefined): void {
     const error = cause ?? (this.#keys?.pending ? endedTooEarly() : undefined);
-    this.#finished = true;
-    this.#timer.clear();
     const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
-    for (const id of [...this.#streams.keys()]) this.#detach(id, reason);
+    this.#streams.endAll(reason);
     this.#keys?.close(reason);
     this.#pings.rejectAll(reason);
-    this.#carrier.end();
     traceSession('close', this, error);
     this.emit('close', error);
   }
-}
-
-function earlier(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 /** The peer left between two frames, which is a normal end, but something was waited for. */

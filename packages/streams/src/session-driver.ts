@@ -1,0 +1,140 @@
+import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
+import { GOAWAY } from '@keymux/frames';
+import { type Session, SessionError, type SessionEvent } from '@keymux/session';
+import { DeadlineTimer } from './deadline-timer.ts';
+import { PeerGoneError } from './errors.ts';
+import type { MuxStream } from './mux-stream.ts';
+import { SessionCarrier } from './session-carrier.ts';
+
+/** Milliseconds of a monotonic clock. */
+export type Clock = () => number;
+
+export const monotonic: Clock = () => performance.now();
+
+export interface SessionDriverEvents {
+  event(event: SessionEvent): void;
+  /** When the keys want to be looked at next, on the driver's clock; called whenever output is made. */
+  checkKeys(): number | undefined;
+  /** The last call. `error` is undefined if the session ended as agreed. */
+  over(error: Error | undefined): void;
+}
+
+/** Pumps a session: the carrier's bytes in, its output out, its deadlines, and its events to whoever has them. */
+export class SessionDriver {
+  readonly #session: Session;
+  readonly #carrier: SessionCarrier;
+  readonly #now: Clock;
+  readonly #events: SessionDriverEvents;
+  readonly #timer: DeadlineTimer;
+  #flushQueued = false;
+  #peerStatus: number = GOAWAY.OK;
+  #finished = false;
+
+  constructor(session: Session, carrier: Duplex, now: Clock, events: SessionDriverEvents) {
+    this.#session = session;
+    this.#now = now;
+    this.#events = events;
+    this.#timer = new DeadlineTimer(now, () => this.step(() => session.handleDeadline(now())));
+    this.#carrier = new SessionCarrier(carrier, {
+      ready: () => this.#pump(),
+      data: (chunk) => this.#receive(chunk),
+      end: () => this.step(() => session.carrierEnded(now())),
+      failed: (error) => this.#carrierFailed(error),
+      closed: () => this.#carrierClosed(),
+    });
+    this.flush();
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Does something with the session, then deals with what came of it. Does nothing once the session is over. */
+  step(action: () => void): void {
+    if (this.#finished) return;
+    action();
+    this.#handleEvents();
+    this.#resumeReading();
+    this.flush();
+  }
+
+  /** Sends what the session has to say after the calls of this tick, so that writes of one tick share envelopes. */
+  flush(): void {
+    if (this.#flushQueued) return;
+    this.#flushQueued = true;
+    queueMicrotask(() => {
+      this.#flushQueued = false;
+      this.#pump();
+    });
+  }
+
+  /** All that was queued for the stream is in the output at hand. */
+  drained(stream: MuxStream | undefined): void {
+    this.#carrier.drained(stream);
+  }
+
+  /** If the peer has said why it left, that is the better explanation. */
+  explain(error: Error | undefined): Error | undefined {
+    return this.#peerStatus === GOAWAY.OK ? error : new PeerGoneError(this.#peerStatus);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    this.step(() => this.#session.receive(chunk, this.#now()));
+    if (!this.#session.wantsInput && !this.#finished) this.#carrier.read(false);
+  }
+
+  #resumeReading(): void {
+    if (this.#session.wantsInput) this.#carrier.read(true);
+  }
+
+  #handleEvents(): void {
+    for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent()) {
+      if (event.type === 'goaway') this.#peerStatus = event.status;
+      this.#events.event(event);
+    }
+  }
+
+  #pump(): void {
+    if (this.#finished) return;
+    const keysDeadline = this.#events.checkKeys();
+    while (this.#carrier.ready && !this.#finished) {
+      const output = this.#session.output();
+      if (output === undefined) break;
+      this.#handleEvents();
+      this.#carrier.write(output);
+    }
+    this.#handleEvents();
+    this.#resumeReading();
+    if (this.#session.over) {
+      const { error } = this.#session;
+      const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
+      this.#finish(ours ? (error.cause as Error | undefined) : this.explain(error));
+    } else this.#timer.set(earlier(this.#session.nextDeadline(), keysDeadline));
+  }
+
+  #carrierFailed(cause: Error): void {
+    const message = `the connection failed: ${cause.message}`;
+    const error = new SessionError('ERR_KEYMUX_CARRIER', GOAWAY.OK, 'remote', message, { cause });
+    this.step(() => this.#session.destroy(error));
+  }
+
+  #carrierClosed(): void {
+    this.step(() => this.#session.carrierEnded(this.#now()));
+    if (this.#finished) return;
+    this.#pump();
+    if (!this.#finished) this.#finish(this.explain(this.#session.error));
+  }
+
+  #finish(error: Error | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#timer.clear();
+    this.#carrier.end();
+    this.#events.over(error);
+  }
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+}

@@ -1,0 +1,104 @@
+import type { HeaderList } from '@keymux/frames';
+import type { Session, SessionEvent } from '@keymux/session';
+import { StreamResetError } from './errors.ts';
+import { MuxStream, type MuxStreamOptions, type StreamHost } from './mux-stream.ts';
+import type { SessionDriver } from './session-driver.ts';
+
+/** The open streams of a session: what they do to it, and what it tells them. */
+export class SessionStreams {
+  readonly #session: Session;
+  readonly #driver: SessionDriver;
+  readonly #open = new Map<number, MuxStream>();
+
+  constructor(session: Session, driver: SessionDriver) {
+    this.#session = session;
+    this.#driver = driver;
+  }
+
+  add(options: MuxStreamOptions): MuxStream {
+    const stream = new MuxStream(this.#host, options);
+    this.#open.set(stream.id, stream);
+    return stream;
+  }
+
+  /** Whether the event was for a stream that is open, or was. */
+  handle(event: SessionEvent): boolean {
+    switch (event.type) {
+      case 'reply':
+        this.#open.get(event.id)?.receiveReply(event.headers, event.key);
+        return true;
+      case 'headers':
+        this.#open.get(event.id)?.receiveHeaders(event.headers, event.key);
+        return true;
+      case 'data':
+        this.#open.get(event.id)?.receiveData(event.payload);
+        return true;
+      case 'end':
+        this.#open.get(event.id)?.receiveEnd();
+        return true;
+      case 'switched':
+        this.#open.get(event.id)?.receiveSwitch(event.key);
+        return true;
+      case 'drain':
+        this.#driver.drained(this.#open.get(event.id));
+        return true;
+      case 'reset':
+        this.#detach(event.id, this.#resetError(event));
+        return true;
+      case 'closed':
+        this.#detach(event.id, undefined);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Ends those that are open: the session is over. */
+  endAll(reason: Error): void {
+    for (const id of [...this.#open.keys()]) this.#detach(id, reason);
+  }
+
+  #detach(id: number, error: Error | undefined): void {
+    const stream = this.#open.get(id);
+    this.#open.delete(id);
+    stream?.detach(error);
+  }
+
+  #resetError({ id, status, origin, ...event }: SessionEvent & { type: 'reset' }): Error {
+    const { error } = this.#session;
+    const cause = event.cause ?? (error && this.#driver.explain(error));
+    return new StreamResetError(id, status, origin, cause && { cause });
+  }
+
+  readonly #host: StreamHost = {
+    send: (id: number, chunk: Uint8Array): void => {
+      this.#session.send(id, chunk);
+      this.#driver.flush();
+    },
+    headers: (id: number, headers: HeaderList): void => {
+      this.#session.headers(id, headers);
+      this.#driver.flush();
+    },
+    end: (id: number): void => {
+      this.#session.end(id);
+      this.#driver.flush();
+    },
+    reset: (id: number, status: number): void => this.#driver.step(() => this.#session.reset(id, status)),
+    consume: (id: number, bytes: number): void => {
+      this.#session.consume(id, bytes);
+      this.#driver.flush();
+    },
+    reply: (
+      id: number,
+      headers: HeaderList,
+      options: { fin?: boolean; keyId?: number | undefined },
+    ): void => {
+      this.#session.reply(id, headers, options);
+      this.#driver.flush();
+    },
+    switchKey: (id: number, keyId: number): void => {
+      this.#session.switchKey(id, keyId);
+      this.#driver.flush();
+    },
+  };
+}
