@@ -1,6 +1,7 @@
 import { algorithmName } from './algorithm-ids.ts';
 import { KeyError } from './errors.ts';
-import type { NegoFrame } from './nego-frame.ts';
+import type { Offer } from './keeper.ts';
+import { decodeNego, type NegoFrame } from './nego-frame.ts';
 import { readOffer } from './offer.ts';
 import { Reader } from './reader.ts';
 import { decodeReject } from './reject.ts';
@@ -37,5 +38,16 @@ export function describeNego(
   } catch (error) {
     if (!(error instanceof KeyError)) throw error;
     return { algorithm, kind: reject ? 'reject' : 'first' };
+  }
+}
+
+/** What the first message of a run asks for, for logs; undefined if it is malformed. */
+export function offerOf(first: Uint8Array): Offer | undefined {
+  try {
+    const { algorithm, data } = decodeNego(first);
+    return readOffer(new Reader(data), algorithm);
+  } catch (error) {
+    if (!(error instanceof KeyError)) throw error;
+    return undefined;
   }
 }

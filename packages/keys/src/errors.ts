@@ -12,6 +12,8 @@ export type KeyErrorCode =
   | 'ERR_KEYMUX_KEY_UNKNOWN'
   /** The keeper has as many runs as it takes. */
   | 'ERR_KEYMUX_KEEPER_BUSY'
+  /** The process of the keeper cannot be reached, or does not answer (spec 12.5). */
+  | 'ERR_KEYMUX_KEEPER_AWAY'
   /** A key file that cannot be used or made. */
   | 'ERR_KEYMUX_KEY_FILE'
   /** An identity that cannot be used: its file or its agent. */
@@ -28,6 +30,11 @@ export type KeyErrorCode =
  * for all of them.
  */
 export type FailureReason = keyof typeof FAILURES;
+
+/** All reasons. */
+export function failureReasons(): readonly FailureReason[] {
+  return Object.keys(FAILURES) as FailureReason[];
+}
 
 /** Every error that this package throws on purpose. The message tells the local user cause and remedy. */
 export class KeyError extends Error {

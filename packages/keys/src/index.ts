@@ -6,9 +6,16 @@ export {
   algorithmName,
   SHARED_KEY_PREFERENCE,
 } from './algorithm-ids.ts';
-export { describeNego, type NegoDescription } from './describe-message.ts';
+export { describeNego, type NegoDescription, offerOf } from './describe-message.ts';
 export type { SealLimits } from './envelope.ts';
-export { type FailureReason, KeyError, type KeyErrorCode, type KeyErrorScope } from './errors.ts';
+export {
+  type FailureReason,
+  failureReasons,
+  KeyError,
+  type KeyErrorCode,
+  type KeyErrorScope,
+  keyFailure,
+} from './errors.ts';
 export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
 export { type AskPassphrase, readIdentityFile, readPublicIdentity } from './identity/identity-file.ts';
 export { type HostEntry, hostName, type PeerName } from './identity/known-hosts.ts';
@@ -19,7 +26,17 @@ export type { Signer } from './identity/signer.ts';
 export { SshAgent, type SshAgentOptions } from './identity/ssh-agent.ts';
 export { type PeerVerified, type Trust, UnknownHostError } from './identity/trust.ts';
 export { AuthorizedKeysFile, KnownHostsFile, type TrustSource } from './identity/trust-files.ts';
-export type { Keeper, Level, Offer, Role, RunContext, RunSecret, Step } from './keeper.ts';
+export type {
+  Keeper,
+  KeptKey,
+  KeyHolder,
+  Level,
+  Offer,
+  Role,
+  RunContext,
+  RunSecret,
+  Step,
+} from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
 export type { KeyInfo } from './key-info.ts';
 export { formatKeyLogEntry, type KeyLog, type KeyLogEntry, openLogged, parseKeyLog } from './key-log.ts';
@@ -32,7 +49,7 @@ export type { ReceiveKey } from './opener.ts';
 export { KEY_FILE_MAX, KEY_FILE_MIN, PreSharedKey } from './pre-shared-key.ts';
 export { KeyRegistry, type KeyRegistryOptions } from './registry.ts';
 export type { RegistryEvent } from './registry-event.ts';
-export { REJECT_REASON } from './reject.ts';
+export { encodeReject, REJECT_REASON } from './reject.ts';
 export type { SendKey } from './sealer.ts';
 export { Secret } from './secret.ts';
 export {

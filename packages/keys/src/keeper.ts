@@ -87,6 +87,16 @@ export interface RunSecret {
   readonly restrictions?: Restrictions;
 }
 
+/** What a keeper has a key for, and so what sessions may ask it for. Labels and authorities travel in the clear anyway. */
+export interface KeptKey {
+  readonly label: string;
+  /** Empty for the peer that ends the session itself. */
+  readonly authority: string;
+  readonly roles: readonly Role[];
+  /** What a run with it proves on both sides: that they hold the same key, who they are, or nothing. */
+  readonly proves: 'key' | 'identity' | 'nobody';
+}
+
 /** What one call to the keeper brought. */
 export interface Step {
   /** The keeper's name for the run. */
@@ -116,4 +126,9 @@ export interface Keeper {
   receive(run: number, frame: Uint8Array): Promise<Step>;
   /** Forgets a run. Unknown runs are ignored. */
   abandon(run: number): void;
+}
+
+/** A keeper that tells what it keeps. */
+export interface KeyHolder extends Keeper {
+  readonly kept: readonly KeptKey[];
 }

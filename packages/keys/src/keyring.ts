@@ -1,5 +1,5 @@
 import { usageError } from './errors.ts';
-import type { Role } from './keeper.ts';
+import type { KeptKey, Role } from './keeper.ts';
 import { ANONYMOUS_LABEL, isAuthority, isLabel } from './offer.ts';
 import type { PreSharedKey } from './pre-shared-key.ts';
 
@@ -58,5 +58,12 @@ export class Keyring {
 
   get labels(): readonly string[] {
     return [...this.#entries.keys()];
+  }
+
+  /** What there is a key for, without the keys. */
+  get kept(): readonly KeptKey[] {
+    return [...this.#entries].flatMap(([label, { authorities, roles }]) =>
+      [...authorities].map((authority) => ({ label, authority, roles: [...roles], proves: 'key' as const })),
+    );
   }
 }

@@ -3,13 +3,14 @@ import { ALGORITHMS } from './algorithms.ts';
 import { loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
 import { type KeyError, keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
-import type { Identities } from './identity/identities.ts';
+import type { Identities, IdentityEntry } from './identity/identities.ts';
 import { LocalSigner } from './identity/local-signer.ts';
 import { type PeerClaim, PeerVerified } from './identity/trust.ts';
 import {
   establishedRole,
   isRenegotiation,
-  type Keeper,
+  type KeptKey,
+  type KeyHolder,
   type Offer,
   RENEGOTIATION_TIMEOUT,
   type Role,
@@ -18,7 +19,7 @@ import {
 } from './keeper.ts';
 import type { Keyring } from './keyring.ts';
 import { decodeNego, NEGO_HEAD, type NegoFrame } from './nego-frame.ts';
-import { checkOffer } from './offer.ts';
+import { ANONYMOUS_LABEL, checkOffer } from './offer.ts';
 import { PreSharedKey } from './pre-shared-key.ts';
 import { encodeReject, REJECT_REASON } from './reject.ts';
 import { ReplayCache } from './replay-cache.ts';
@@ -51,6 +52,11 @@ export interface LocalKeeperOptions {
   readonly replaysKnownSince?: number;
 }
 
+/** For which authorities somebody may use the keeper. */
+type Authorities = Pick<ReadonlySet<string>, 'has'>;
+
+const EVERYTHING: Authorities = { has: () => true };
+
 /** A run between two messages. */
 interface Run {
   readonly context: RunContext;
@@ -65,7 +71,7 @@ interface Run {
 }
 
 /** A keeper in this process. Group 14 blocks it for 2 to 5 milliseconds a run; `maxRuns` and the sessions' budgets bound that. */
-export class LocalKeeper implements Keeper {
+export class LocalKeeper implements KeyHolder {
   readonly #keyring: Keyring;
   readonly algorithms: readonly number[];
   readonly #anonymous: ReadonlySet<string>;
@@ -108,7 +114,41 @@ export class LocalKeeper implements Keeper {
     if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
   }
 
+  get kept(): readonly KeptKey[] {
+    const nobody = [...this.#anonymous].map((authority): KeptKey => {
+      return { label: ANONYMOUS_LABEL, authority, roles: ['initiator', 'responder'], proves: 'nobody' };
+    });
+    return [...this.#keyring.kept, ...(this.#identities?.kept ?? []), ...nobody];
+  }
+
+  /**
+   * The same keeper for somebody who may use it for these authorities alone: for all others it has nothing, and says so in the same way and at
+   * the same cost as if that were true. Runs, and what is known of replays, are shared.
+   */
+  limitedTo(authorities: Iterable<string>): KeyHolder {
+    const allowed = new Set(authorities);
+    const kept = (): readonly KeptKey[] => this.kept.filter(({ authority }) => allowed.has(authority));
+    return {
+      algorithms: this.algorithms,
+      get kept() {
+        return kept();
+      },
+      start: (context, offer) => this.#start(context, offer, allowed),
+      accept: (context, first) => this.#accept(context, first, allowed),
+      receive: (run, frame) => this.receive(run, frame),
+      abandon: (run) => this.abandon(run),
+    };
+  }
+
   async start(context: RunContext, offer: Offer): Promise<Step> {
+    return this.#start(context, offer, EVERYTHING);
+  }
+
+  async accept(context: RunContext, first: Uint8Array): Promise<Step> {
+    return this.#accept(context, first, EVERYTHING);
+  }
+
+  async #start(context: RunContext, offer: Offer, allowed: Authorities): Promise<Step> {
     checkContext(context, 'initiator');
     checkOffer(offer, context.algorithm);
     const algorithm = ALGORITHMS.get(context.algorithm);
@@ -118,10 +158,12 @@ export class LocalKeeper implements Keeper {
       );
     }
     if (this.#full()) throw usageError('too many negotiations at once; try again', 'ERR_KEYMUX_KEEPER_BUSY');
-    return this.#begin(context, algorithm, (environment) => algorithm.startInitiator(environment, offer));
+    return this.#begin(context, algorithm, allowed, (environment) =>
+      algorithm.startInitiator(environment, offer),
+    );
   }
 
-  async accept(context: RunContext, first: Uint8Array): Promise<Step> {
+  async #accept(context: RunContext, first: Uint8Array, allowed: Authorities): Promise<Step> {
     checkContext(context, 'responder');
     const { data, fin } = checkedFrame(context, first, isRenegotiation(context));
     const algorithm = ALGORITHMS.get(context.algorithm);
@@ -129,7 +171,7 @@ export class LocalKeeper implements Keeper {
     if (!this.#allows(context.algorithm)) return this.#reject(REJECT_REASON.NOT_ALLOWED);
     if (this.#full()) return this.#reject(REJECT_REASON.TOO_MANY_RUNS);
     checkFin(algorithm, 0, fin);
-    return this.#begin(context, algorithm, (environment) =>
+    return this.#begin(context, algorithm, allowed, (environment) =>
       algorithm.startResponder(environment, { frame: first, data }),
     );
   }
@@ -168,10 +210,14 @@ export class LocalKeeper implements Keeper {
   async #begin(
     context: RunContext,
     algorithm: Algorithm,
+    allowed: Authorities,
     start: (environment: Environment) => Turn | Promise<Turn>,
   ): Promise<Step> {
     let ownNonce: string | undefined;
     const over = new AbortController();
+    const role = establishedRole(context);
+    const identityFor = ({ label, authority }: Offer): IdentityEntry | undefined =>
+      allowed.has(authority) ? this.#identities?.find(label, authority, role) : undefined;
     const environment: Environment = {
       context,
       signal: over.signal,
@@ -179,16 +225,16 @@ export class LocalKeeper implements Keeper {
       x25519: this.#x25519,
       mlKem: this.#mlKem,
       now: this.#clock,
-      preSharedKey: (offer) => {
-        const key = this.#keyring.find(offer.label, offer.authority, establishedRole(context));
+      preSharedKey: ({ label, authority }) => {
+        const key = allowed.has(authority) ? this.#keyring.find(label, authority, role) : undefined;
         return { key: key ?? this.#nobodysKey, known: key !== undefined };
       },
-      identity: ({ label, authority }) => {
-        const entry = this.#identities?.find(label, authority, establishedRole(context));
+      identity: (offer) => {
+        const entry = identityFor(offer);
         return { signer: entry?.signer ?? this.#nobody, known: entry !== undefined };
       },
-      verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim),
-      mayBeAnonymous: ({ authority }) => this.#anonymous.has(authority),
+      verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim, identityFor(offer)),
+      mayBeAnonymous: ({ authority }) => allowed.has(authority) && this.#anonymous.has(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
       remembers: (timestamp) => this.#replays.remembers(timestamp),
       claimNonce: (nonce) => {
@@ -209,9 +255,9 @@ export class LocalKeeper implements Keeper {
     context: RunContext,
     { label, authority }: Offer,
     claim: PeerClaim,
+    entry: IdentityEntry | undefined,
   ): Promise<PeerVerified> {
     const { role, initiator, peerName, peerAddress } = context;
-    const entry = this.#identities?.find(label, authority, establishedRole(context));
     if (entry === undefined) throw keyFailure('unknown-label', `label ${label}`);
     const side = (role === 'initiator') === (initiator === 'client') ? 'client' : 'server';
     const ownIdentity = entry.signer.identity;

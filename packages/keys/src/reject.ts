@@ -7,6 +7,7 @@ export const REJECT_REASON = {
   NOT_ALLOWED: 2,
   TOO_MANY_RUNS: 3,
   NO_RENEGOTIATION: 4,
+  NOT_NOW: 5,
 } as const;
 
 /** Data of a REJECT: `reason (8) | n (8) | n times ALG_ID (8)`, the ALG_IDs ascending. */

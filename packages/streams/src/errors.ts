@@ -53,6 +53,7 @@ export class NegotiationRejectedError extends Error {
       [2, 'it does not allow the algorithm'],
       [3, 'it has too many negotiations in progress'],
       [4, 'it does not renegotiate'],
+      [5, 'it cannot negotiate at the moment; try again later'],
     ]);
     const accepted = algorithms.map(algorithmName).join(', ') || 'none';
     const why = explanation ?? `${reasons.get(reason) ?? `reason ${reason}`}; it would accept ${accepted}`;

@@ -45,9 +45,14 @@ export class RenegotiationPolicy {
 
   /** The peer did not want to; it is asked again later if that may help. */
   rejected(keyId: number, reason: number, now: number): void {
-    const key = this.#keys.get(keyId);
-    if (reason === REJECT_REASON.TOO_MANY_RUNS && key !== undefined) key.notBefore = now + PAUSE;
+    if (reason === REJECT_REASON.TOO_MANY_RUNS || reason === REJECT_REASON.NOT_NOW) this.postpone(keyId, now);
     else this.forget(keyId);
+  }
+
+  /** It could not be asked for now. */
+  postpone(keyId: number, now: number): void {
+    const key = this.#keys.get(keyId);
+    if (key !== undefined) key.notBefore = now + PAUSE;
   }
 
   /** The key is gone, or cannot be renegotiated. */

@@ -125,7 +125,8 @@ export class SessionKeys {
   }
 
   onFailed({ keyId, error }: SessionEvent & { type: 'key-failed' }): void {
-    this.#policy?.forget(keyId);
+    if (isKeeperWanting(error)) this.#policy?.postpone(keyId, this.#now());
+    else this.#policy?.forget(keyId);
     this.#reject(keyId, error);
   }
 
@@ -156,4 +157,10 @@ export class SessionKeys {
     this.#negotiated.reject(keyId, error);
     this.#renegotiated.rejectWaiting(keyId, error);
   }
+}
+
+/** Whether it was the keeper that could not, and may well be able to soon. */
+function isKeeperWanting(error: Error): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'ERR_KEYMUX_KEEPER_AWAY' || code === 'ERR_KEYMUX_KEEPER_BUSY';
 }

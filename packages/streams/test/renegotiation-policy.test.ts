@@ -62,6 +62,7 @@ describe('renegotiation by policy', () => {
   it('asks again 10 seconds after a peer that was busy, and never one that does not renegotiate', () => {
     for (const [reason, again] of [
       [3, [1, 1]],
+      [5, [1, 1]],
       [4, [1]],
       [9, [1]],
     ] as const) {

@@ -1,5 +1,5 @@
 import { usageError } from '../errors.ts';
-import type { Role } from '../keeper.ts';
+import type { KeptKey, Role } from '../keeper.ts';
 import { isAuthority, isLabel } from '../offer.ts';
 import type { Signer } from './signer.ts';
 import type { Trust } from './trust.ts';
@@ -57,6 +57,14 @@ export class Identities {
   find(label: string, authority: string, role: Role): IdentityEntry | undefined {
     const entry = this.#entries.get(name(label, authority));
     return entry?.roles.has(role) ? entry : undefined;
+  }
+
+  /** What there is an identity for. */
+  get kept(): readonly KeptKey[] {
+    return [...this.#entries].map(([key, { roles }]) => {
+      const [label = '', authority = ''] = key.split(' ');
+      return { label, authority, roles: [...roles], proves: 'identity' };
+    });
   }
 
   get size(): number {
