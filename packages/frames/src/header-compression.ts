@@ -60,8 +60,10 @@ export class HeaderDecompressor {
     this.#mostBytes = 4 + (limits?.headerBlockBytes ?? LIMITS.headerBlockBytes);
   }
 
+  /** The plain block. No bytes at all are a block without pairs, which some peers do not compress. */
   decompress(bytes: Uint8Array): Uint8Array {
     if (this.#failure) throw this.#failure;
+    if (bytes.length === 0) return new Uint8Array(NO_PAIRS);
     this.#stream ??= startInflate();
     const stream = this.#stream;
     stream.input = bytes;
@@ -158,6 +160,9 @@ const MEM_LEVEL = 4;
 
 /** Block bytes that fit a SYN_STREAM, the frame with the longest fields before the block (1.2, 1.7). */
 const MAX_COMPRESSED = LIMITS.headerFrameLength - 10;
+
+/** The length of a plain block of no pairs: its count, 0. */
+const NO_PAIRS = 4;
 
 /** Output is made in pieces: most blocks are smaller than one. */
 const PIECE = 4096;

@@ -132,7 +132,7 @@ describe('refusals', () => {
 
   test('a block that is cut anywhere is refused', () => {
     const block = new HeaderCompressor().compress(BLOCKS[5] as Uint8Array);
-    for (let end = 0; end < block.length; end++) {
+    for (let end = 1; end < block.length; end++) {
       expect(refusal(() => new HeaderDecompressor().decompress(block.subarray(0, end))).scope).toBe(
         'session',
       );
