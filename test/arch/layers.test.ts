@@ -29,6 +29,7 @@ const PACKAGES = [
   'client',
   'origin',
   'pipe',
+  'keeper',
   'trace',
   'cli',
 ];
@@ -41,8 +42,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   client: ['frames', 'keys', 'session', 'streams'],
   origin: ['frames', 'keys', 'session', 'streams'],
   pipe: ['keys'],
+  keeper: ['keys'],
   trace: ['frames', 'keys'],
-  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'pipe', 'trace'],
+  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'pipe', 'keeper', 'trace'],
 };
 
 interface Case {

@@ -1,0 +1,103 @@
+import { EventEmitter } from 'node:events';
+import { chmod } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { KeyHolder } from '@keymux/keys';
+import { RequestAccount, type RequestLimits } from './account.ts';
+import type { AuditEntry } from './audit.ts';
+import { Caller } from './caller.ts';
+import { Channel } from './channel.ts';
+import { MAX_REQUEST, type Reply, VERSIONS } from './messages.ts';
+import { listenUnix } from './unix-socket.ts';
+
+export interface KeeperServerOptions {
+  /** What it does for its callers: a `LocalKeeper`, or a part of one (`limitedTo`). */
+  readonly keeper: KeyHolder;
+  /** Connections at a time; 64 by default. */
+  readonly maxCallers?: number;
+  /** Runs in progress of one caller; 256 by default. */
+  readonly maxRuns?: number;
+  /** Requests of one caller; 4,000 at once and 1,000 a second by default. A run needs two to four. */
+  readonly requests?: RequestLimits;
+  /** Milliseconds for a caller's first message; 10,000 by default. */
+  readonly helloTimeout?: number;
+  /** A clock that never goes back, in milliseconds; `performance.now` by default. */
+  readonly now?: () => number;
+}
+
+interface KeeperServerEvents {
+  audit: [entry: AuditEntry];
+}
+
+/**
+ * Lets other processes use a keeper (spec chapter 12). It knows a caller by its connection alone: give each process a socket, or one end of a
+ * pair, that nobody else can reach.
+ */
+export class KeeperServer extends EventEmitter<KeeperServerEvents> {
+  readonly #options: Required<KeeperServerOptions>;
+  readonly #server: Server;
+  readonly #callers = new Set<Caller>();
+  #lastCaller = 0;
+
+  constructor(options: KeeperServerOptions) {
+    super();
+    this.#options = {
+      ...{ maxCallers: 64, maxRuns: 256, helloTimeout: 10_000, now: () => performance.now() },
+      ...{ requests: { burst: 4_000, rate: 1_000 } },
+      ...options,
+    };
+    this.#server = createServer((socket) => this.serve(socket));
+  }
+
+  /** Listens on a Unix socket that only this user, or with `mode` 0o660 its group too, can connect to. Rejects with the system's error. */
+  async listen({ path, mode = 0o600 }: { readonly path: string; readonly mode?: number }): Promise<void> {
+    // Nobody may slip in between bind and chmod.
+    const before = process.umask(0o177);
+    try {
+      await listenUnix(this.#server, path);
+    } finally {
+      process.umask(before);
+    }
+    await chmod(path, mode);
+  }
+
+  /** Serves whoever is at the other end of a connection. `name` stands in the audit log; by default a number. */
+  serve(connection: Duplex, name = String(++this.#lastCaller)): void {
+    const { keeper, maxCallers, maxRuns, requests, helloTimeout, now } = this.#options;
+    const audit = (entry: Omit<AuditEntry, 'caller'>): void => {
+      this.emit('audit', { caller: name, ...entry });
+    };
+    if (this.#callers.size >= maxCallers) {
+      turnAway(connection);
+      audit({ event: 'busy', problem: `there are ${maxCallers} callers already` });
+      return;
+    }
+    const caller = new Caller(connection, {
+      ...{ keeper, maxRuns, helloTimeout, audit },
+      account: new RequestAccount(requests, now),
+      onClose: () => this.#callers.delete(caller),
+    });
+    this.#callers.add(caller);
+  }
+
+  /** Stops listening and disconnects all callers. Runs in progress are forgotten. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      if (this.#server.listening) this.#server.close(() => resolve());
+      else resolve();
+    });
+    for (const caller of [...this.#callers]) caller.close();
+    await closed;
+  }
+}
+
+function turnAway(connection: Duplex): void {
+  const channel = new Channel(connection, {
+    ...{ most: MAX_REQUEST, waits: true },
+    onMessage: () => undefined,
+    onClose: () => undefined,
+  });
+  const reply: Reply = { type: 'refused', reason: 'too-many', versions: VERSIONS };
+  channel.send(reply);
+  channel.close(new Error('too many callers'));
+}

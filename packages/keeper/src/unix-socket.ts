@@ -1,0 +1,54 @@
+import { lstat, unlink } from 'node:fs/promises';
+import { connect, type Server, type Socket } from 'node:net';
+
+/** Connects to a Unix socket. Rejects with the system's error, or the signal's reason. */
+export function connectUnix(path: string, signal?: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const socket = connect({ path });
+    const settle = (action: () => void): void => {
+      signal?.removeEventListener('abort', abort);
+      socket.off('error', fail);
+      action();
+    };
+    const fail = (error: unknown): void => settle(() => reject(error));
+    const abort = (): void => {
+      socket.destroy();
+      fail(signal?.reason);
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.once('error', fail);
+    socket.once('connect', () => settle(() => resolve(socket)));
+  });
+}
+
+/** Listens on a Unix socket. One that a process left behind, which was killed, is taken over; one that answers is not. */
+export async function listenUnix(server: Server, path: string): Promise<void> {
+  try {
+    await listen(server, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftBehind(path))) throw error;
+    await unlink(path);
+    await listen(server, path);
+  }
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ path }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+async function isLeftBehind(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false;
+  try {
+    (await connectUnix(path)).destroy();
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+  }
+}

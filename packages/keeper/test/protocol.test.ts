@@ -1,0 +1,322 @@
+import { once } from 'node:events';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { KeyHolder } from '@keymux/keys';
+import { afterEach, describe, expect, test } from 'vitest';
+import { CONTEXT, HELLO, message, RawCaller, serveKeeper } from '../../../test/support/remote-keepers.ts';
+import { Scope } from '../../../test/support/scope.ts';
+import { ALPHA, Keys } from '../../../test/support/victims.ts';
+import { KeeperServer } from '../src/index.ts';
+
+const scope = new Scope();
+afterEach(() => scope.close());
+
+const keys = new Keys();
+const OFFER = { offer: 8, label: keys.of(ALPHA), authority: ALPHA };
+const START = { type: 'start', id: 1, context: CONTEXT, offer: OFFER };
+
+/** Somebody who was welcomed by a keeper, and the keeper's log. */
+async function greeted(options: Parameters<typeof serveKeeper>[2] = {}, keeper: KeyHolder = keys.keeper()) {
+  const served = await serveKeeper(scope, keeper, options);
+  const caller = await RawCaller.connect(scope, served.path);
+  caller.send(HELLO);
+  const welcome = await caller.reply(0);
+  return { ...served, caller, welcome };
+}
+
+const violations = (audit: readonly { event: string; problem?: string }[]) =>
+  audit.filter(({ event }) => event === 'violation').map(({ problem }) => problem);
+
+test('says what it has keys for, and begins a run', async () => {
+  const { caller, welcome, audit } = await greeted();
+  expect(welcome).toEqual({
+    type: 'welcome',
+    version: 1,
+    algorithms: [1, 2, 3, 6],
+    kept: ['', ALPHA, 'beta.test'].map((authority) => ({
+      label: keys.of(authority),
+      authority,
+      roles: ['initiator', 'responder'],
+      proves: 'key',
+    })),
+  });
+  caller.send(START);
+  expect(await caller.reply(1)).toEqual({
+    ...{ type: 'step', id: 1, run: 1, done: false, secrets: [] },
+    send: { fin: true, reject: false },
+  });
+  expect(audit.at(-1)).toEqual({ caller: '1', event: 'begun', run: 1, context: CONTEXT, offer: OFFER });
+});
+
+describe('whoever says anything else is disconnected', () => {
+  const data = new Uint8Array(1);
+  const { offer: _, ...withoutOffer } = START;
+  test.each<[string, Buffer]>([
+    ['no length', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['a length below that of a head', Buffer.from('00000003000000', 'hex')],
+    ['one byte more than a request may have', Buffer.from('00004001', 'hex')],
+    ['4 GiB', Buffer.from('ffffffff00000000', 'hex')],
+    ['a head beyond its message', Buffer.from('00000006000000037b7d', 'hex')],
+    ['no JSON', message('{"type":"abandon","run":1')],
+    [
+      'bytes that are no UTF-8',
+      Buffer.concat([message('').subarray(0, 3), Buffer.from('0500000001ff', 'hex')]),
+    ],
+    ['null', message('null')],
+    ['a list', message([])],
+    ['no type', message({})],
+    ['an unknown type', message({ type: 'sign', id: 1 }, new Uint8Array(32))],
+    ['the type of an answer', message({ type: 'welcome', version: 1, algorithms: [], kept: [] })],
+    ['a type of objects', message('{"type":"__proto__"}')],
+    ['a prototype', message('{"type":"abandon","run":1,"__proto__":{"run":2}}')],
+    ['a second hello', message(HELLO)],
+    ['a field that is not known', message({ ...START, sign: 'x' })],
+    ['a field of the context that is not known', message({ ...START, context: { ...CONTEXT, T: 'x' } })],
+    ['a field that is missing', message(withoutOffer)],
+    ['a number as text', message({ ...START, id: '1' })],
+    ['a broken number', message({ ...START, id: 1.5 })],
+    ['request 0', message({ ...START, id: 0 })],
+    ['a request beyond 32 bits', message({ ...START, id: 2 ** 32 })],
+    ['a depth beyond 8 bits', message({ ...START, context: { ...CONTEXT, depth: 256 } })],
+    ['a label that is too long', message({ ...START, offer: { ...OFFER, label: 'a'.repeat(65) } })],
+    ['data where there is none', message(START, data)],
+    ['data with abandon', message({ type: 'abandon', run: 1 }, data)],
+    ['a message for a run that there is not', message({ type: 'receive', id: 1, run: 1 }, data)],
+  ])('%s', async (_what, bytes) => {
+    const { caller, audit, path } = await greeted();
+    caller.socket.write(bytes);
+    await caller.closed;
+    expect(caller.replies).toHaveLength(1);
+    expect(violations(audit)).toHaveLength(1);
+    // The keeper itself goes on.
+    const other = await RawCaller.connect(scope, path);
+    other.send(HELLO);
+    expect(await other.reply(0)).toMatchObject({ type: 'welcome' });
+  });
+
+  test('a request before hello', async () => {
+    const { path, audit } = await serveKeeper(scope, keys.keeper());
+    const caller = await RawCaller.connect(scope, path);
+    caller.send(START);
+    await caller.closed;
+    expect([caller.replies, violations(audit)]).toEqual([[], ['a request before hello']]);
+  });
+
+  test('hello with data', async () => {
+    const { path } = await serveKeeper(scope, keys.keeper());
+    const caller = await RawCaller.connect(scope, path);
+    caller.send(HELLO, data);
+    await caller.closed;
+    expect(caller.replies).toEqual([]);
+  });
+
+  test('nothing at all, for as long as a caller may take', async () => {
+    const { path, audit } = await serveKeeper(scope, keys.keeper(), { helloTimeout: 20 });
+    const caller = await RawCaller.connect(scope, path);
+    await caller.closed;
+    expect(violations(audit)).toEqual(['no message within 20 ms']);
+  });
+
+  test('a request number for the second time', async () => {
+    const { caller, audit } = await greeted();
+    caller.send(START);
+    await caller.reply(1);
+    caller.send(START);
+    await caller.closed;
+    expect(violations(audit)).toEqual(['a request with a number that was used before']);
+  });
+
+  test('a second message for a run while the first is looked at', async () => {
+    const { caller, audit } = await greeted();
+    caller.send(START);
+    await caller.reply(1);
+    const next = (id: number) => message({ type: 'receive', id, run: 1 }, data);
+    caller.socket.write(Buffer.concat([next(2), next(3)]));
+    await caller.closed;
+    expect(violations(audit)).toEqual(['a message for a run that awaits none']);
+  });
+});
+
+test('who speaks no version in common is told which there are', async () => {
+  const { path, audit } = await serveKeeper(scope, keys.keeper());
+  const caller = await RawCaller.connect(scope, path);
+  caller.send({ type: 'hello', versions: [2, 7] });
+  await caller.closed;
+  expect(caller.replies).toEqual([{ type: 'refused', reason: 'version', versions: [1] }]);
+  expect(violations(audit)).toEqual(['no version in common: it speaks 2, 7']);
+  const later = await RawCaller.connect(scope, path);
+  later.send({ type: 'hello', versions: [7, 1] });
+  expect(await later.reply(0)).toMatchObject({ type: 'welcome', version: 1 });
+});
+
+test('messages may come in any pieces', async () => {
+  const { path } = await serveKeeper(scope, keys.keeper());
+  const caller = await RawCaller.connect(scope, path);
+  for (const byte of Buffer.concat([message(HELLO), message(START)])) {
+    caller.socket.write(Buffer.of(byte));
+    await new Promise(setImmediate);
+  }
+  expect(await caller.reply(1)).toMatchObject({ type: 'step', id: 1 });
+});
+
+test('no run of another caller can be gone on with or abandoned', async () => {
+  const keeper = keys.keeper();
+  const { caller, path } = await greeted({}, keeper);
+  caller.send(START);
+  const first = await caller.reply(1);
+  const other = await RawCaller.connect(scope, path);
+  other.send(HELLO);
+  other.send({ type: 'abandon', run: first.run });
+  other.send({ type: 'receive', id: 1, run: first.run }, new Uint8Array(12));
+  await other.closed;
+  expect(other.replies).toHaveLength(1);
+  // The run itself is as it was: a wrong message ends it in the way it does.
+  caller.send({ type: 'receive', id: 2, run: first.run }, new Uint8Array(12));
+  expect(await caller.reply(2)).toEqual({
+    ...{ type: 'failed', id: 2, code: 'ERR_KEYMUX_KEY_FAILURE', scope: 'session', reason: 'malformed' },
+  });
+});
+
+test('an error is told by its code alone; the text stands in the log', async () => {
+  const { caller, audit } = await greeted();
+  caller.send({ ...START, offer: { ...OFFER, authority: 'gamma.test' } });
+  expect(await caller.reply(1)).toEqual({
+    type: 'failed',
+    id: 1,
+    code: 'ERR_KEYMUX_KEY_UNKNOWN',
+    scope: 'usage',
+  });
+  expect(audit.at(-1)).toMatchObject({ event: 'refused', problem: expect.stringContaining('"gamma.test"') });
+});
+
+test('what a keeper throws, whatever it is, becomes an answer', async () => {
+  const keeper: KeyHolder = {
+    ...{ algorithms: [3], kept: [] },
+    start: () => {
+      throw new TypeError('CANARY');
+    },
+    accept: () => Promise.reject(undefined),
+    receive: () => Promise.reject(new Error('never')),
+    abandon: () => undefined,
+  };
+  const { caller } = await greeted({}, keeper);
+  caller.send(START);
+  caller.send({ type: 'accept', id: 2, context: { ...CONTEXT, role: 'responder' } }, new Uint8Array(12));
+  const failed = { type: 'failed', code: 'ERR_KEYMUX_KEY_FAILURE', scope: 'session', reason: 'keeper' };
+  expect([await caller.reply(1), await caller.reply(2)]).toEqual([
+    { ...failed, id: 1 },
+    { ...failed, id: 2 },
+  ]);
+});
+
+describe('quotas', () => {
+  const begin = (id: number) => ({ ...START, id });
+
+  test('runs in progress: more are refused, until one is over', async () => {
+    const { caller, audit } = await greeted({ maxRuns: 2 });
+    for (const id of [1, 2, 3, 4]) caller.send(begin(id));
+    await caller.reply(4);
+    expect(caller.replies).toMatchObject([
+      { type: 'welcome' },
+      { type: 'failed', id: 3, code: 'ERR_KEYMUX_KEEPER_BUSY' },
+      { type: 'failed', id: 4, code: 'ERR_KEYMUX_KEEPER_BUSY' },
+      { type: 'step', run: 1 },
+      { type: 'step', run: 2 },
+    ]);
+    expect(audit.filter(({ event }) => event === 'busy')).toHaveLength(1);
+    caller.send({ type: 'abandon', run: 2 });
+    caller.send(begin(5));
+    expect(await caller.reply(5)).toMatchObject({ type: 'step', id: 5, run: 3 });
+  });
+
+  test('requests: who has used them up begins nothing more, may end what he has begun, and gains new ones with time', async () => {
+    let now = 0;
+    const { caller } = await greeted({ requests: { burst: 4, rate: 1 }, now: () => now });
+    for (const id of [1, 2, 3, 4]) caller.send(begin(id)); // with hello one too many
+    expect(await caller.reply(4)).toMatchObject({ type: 'step', id: 3 });
+    expect(caller.replies[1]).toMatchObject({ type: 'failed', id: 4, code: 'ERR_KEYMUX_KEEPER_BUSY' });
+    caller.send({ type: 'receive', id: 5, run: 1 }, new Uint8Array(12));
+    expect(await caller.reply(5)).toMatchObject({ type: 'failed', id: 5, reason: 'malformed' });
+    now = 3_000;
+    caller.send(begin(6));
+    expect(await caller.reply(6)).toMatchObject({ type: 'step', id: 6 });
+  });
+
+  test('who does not listen is disconnected', async () => {
+    const { caller, audit } = await greeted({ requests: { burst: 4, rate: 1 }, now: () => 0 });
+    for (let run = 1; run < 9; run++) caller.send({ type: 'abandon', run });
+    await caller.closed;
+    expect(violations(audit)).toEqual(['more requests than a caller may send']);
+  });
+
+  test('callers', async () => {
+    const { path, caller, audit } = await greeted({ maxCallers: 1 });
+    const second = await RawCaller.connect(scope, path);
+    await second.closed;
+    expect(second.replies).toEqual([{ type: 'refused', reason: 'too-many', versions: [1] }]);
+    expect(audit.at(-1)).toMatchObject({ caller: '2', event: 'busy' });
+    caller.socket.destroy();
+    await expect.poll(() => audit.at(-1)?.event).toBe('disconnected');
+    const third = await RawCaller.connect(scope, path);
+    third.send(HELLO);
+    expect(await third.reply(0)).toMatchObject({ type: 'welcome' });
+  });
+
+  test('the runs of who disconnects are forgotten', async () => {
+    const keeper = keys.keeper({ maxRuns: 1 });
+    const { caller, path, audit } = await greeted({}, keeper);
+    caller.send(START);
+    await caller.reply(1);
+    caller.socket.destroy();
+    await expect.poll(() => audit.at(-1)?.event).toBe('disconnected');
+    const other = await RawCaller.connect(scope, path);
+    other.send(HELLO);
+    other.send(START);
+    expect(await other.reply(1)).toMatchObject({ type: 'step' });
+  });
+
+  test('who does not read what he is told is not read from', async () => {
+    const { caller } = await greeted({ requests: { burst: 1_000_000, rate: 1 }, maxRuns: 1 });
+    caller.socket.pause();
+    let blocked = false;
+    for (let id = 1; id < 200_000 && !blocked; id++) {
+      if (caller.socket.write(message(begin(id)))) continue;
+      const drained = once(caller.socket, 'drain').then(() => true);
+      blocked = !(await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 500))]));
+    }
+    expect(blocked).toBe(true);
+    caller.socket.destroy();
+  });
+});
+
+test('a socket that was left behind is taken over, one that answers is not, nor is what is no socket', async () => {
+  const { path } = await serveKeeper(scope, keys.keeper());
+  await expect(serveKeeper(scope, keys.keeper(), {}, path)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  const file = await scope.directory();
+  const left = createServer().listen(file('before'));
+  await once(left, 'listening');
+  await rename(file('before'), file('left'));
+  left.close();
+  await serveKeeper(scope, keys.keeper(), {}, file('left'));
+  const caller = await RawCaller.connect(scope, file('left'));
+  caller.send(HELLO);
+  expect(await caller.reply(0)).toMatchObject({ type: 'welcome' });
+  await writeFile(file('file'), 'precious');
+  await expect(serveKeeper(scope, keys.keeper(), {}, file('file'))).rejects.toMatchObject({
+    code: 'EADDRINUSE',
+  });
+  expect(await readFile(file('file'), 'utf8')).toBe('precious');
+});
+
+test.skipIf(process.platform === 'win32')(
+  'only the user, or the group where that is asked for, can connect',
+  async () => {
+    const { path } = await serveKeeper(scope, keys.keeper());
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const shared = new KeeperServer({ keeper: keys.keeper() });
+    const place = (await scope.directory())('shared.sock');
+    await shared.listen({ path: place, mode: 0o660 });
+    scope.defer(() => shared.close());
+    expect((await stat(place)).mode & 0o777).toBe(0o660);
+  },
+);
