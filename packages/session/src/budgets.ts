@@ -23,8 +23,12 @@ export interface Budgets {
   readonly windowUpdates: Budget;
   /** KEY_NEGO frames; a run needs two to four, some of them a modular exponentiation (CVE-2002-20001). */
   readonly negotiations: Budget;
+  /** DATA frames that the peer's window cuts to less than 1 KiB (CVE-2019-9511). Payload that is sent earns tokens. */
+  readonly dribbles: Budget;
   /** PING answers that wait because the peer does not read. */
   readonly queuedAnswers: number;
+  /** Frames of any kind but DATA and headers behind it that wait because the peer does not read (CVE-2019-9517). */
+  readonly queuedFrames: number;
 }
 
 export const DEFAULT_BUDGETS: Budgets = {
@@ -34,10 +38,15 @@ export const DEFAULT_BUDGETS: Budgets = {
   idle: { burst: 1000, perSecond: 100 },
   windowUpdates: { burst: 20_000, perSecond: 10_000 },
   negotiations: { burst: 64, perSecond: 8 },
+  dribbles: { burst: 1000, perSecond: 100 },
   queuedAnswers: 8,
+  queuedFrames: 8192,
 };
 
-export type BudgetName = Exclude<keyof Budgets, 'queuedAnswers'>;
+/** Those that are accounts; the others are bounds. */
+export type BudgetName = {
+  [K in keyof Budgets]: Budgets[K] extends Budget ? K : never;
+}[keyof Budgets];
 
 /** The running account of one session. */
 export class Accounts {
@@ -61,5 +70,11 @@ export class Accounts {
     account.at = now;
     if (account.left < 0)
       throw overload(`the peer exceeded the budget "${name}" (${burst}, then ${perSecond} a second)`);
+  }
+
+  /** Gives tokens, or parts of one, for something useful; no more than `burst` are kept. */
+  earn(name: BudgetName, tokens: number): void {
+    const account = this.#tokens.get(name);
+    if (account !== undefined) account.left = Math.min(this.#budgets[name].burst, account.left + tokens);
   }
 }

@@ -1,9 +1,10 @@
 import type { HeaderList } from '@keymux/frames';
 import { type Budgets, DEFAULT_BUDGETS } from './budgets.ts';
 import { UsageError } from './errors.ts';
+import { checkRanges, LONGEST, type Ranges } from './ranges.ts';
 
-/** What a session may be configured with. Times are milliseconds, sizes bytes. */
-export interface SessionConfig {
+/** The bounds of what a peer can cause in one session (spec 7.2, 7.3). Times are milliseconds, sizes bytes. */
+export interface SessionLimits {
   /**
    * How much a peer may send on one stream before we have consumed it; 65,536 (what it may send before it has heard of it) to
    * 2^31 - 1. This, times the streams, is the memory that a peer can make us hold.
@@ -18,22 +19,30 @@ export interface SessionConfig {
    * is what a peer can send before it has heard our limit.
    */
   readonly switchLimit: number;
-  /** ALG_IDs to announce as a bit set; 0 announces nothing (plain SPDY/3.1, unless the peer is known to speak keymux). */
-  readonly algorithms: number;
-  /** Client: how many tunnels this session is inside of (spec 5.4); 0 to 255. */
-  readonly depth: number;
   /** Silence after which a PING asks whether the peer is alive; 0 never asks. */
   readonly keepAlive: number;
   /** How long that PING may stay unanswered. */
   readonly keepAliveTimeout: number;
   /** How long after GOAWAY open streams may take to end. */
   readonly drainTimeout: number;
+  /** How long a frame may take to come whole; for a server also how long the first one may be waited for. */
+  readonly frameTimeout: number;
+  /** How long the carrier may take to accept what it was given last, at most 256 KiB and a frame. */
+  readonly outputTimeout: number;
+  readonly budgets: Budgets;
+}
+
+/** What a session may be configured with. */
+export interface SessionConfig extends SessionLimits {
+  /** ALG_IDs to announce as a bit set; 0 announces nothing (plain SPDY/3.1, unless the peer is known to speak keymux). */
+  readonly algorithms: number;
+  /** Client: how many tunnels this session is inside of (spec 5.4); 0 to 255. */
+  readonly depth: number;
   /** Which windows the peer knows. */
   readonly peerFlowControl: PeerFlowControl;
   /** Which requests may be taken as early data, which can be a replay (spec 3.7); by default GET and HEAD. See `acceptMethods`. */
   readonly acceptEarly: (headers: HeaderList) => boolean;
   readonly padding: Padding;
-  readonly budgets: Budgets;
 }
 
 /**
@@ -65,6 +74,8 @@ export const DEFAULT_CONFIG: SessionConfig = {
   keepAlive: 30_000,
   keepAliveTimeout: 15_000,
   drainTimeout: 30_000,
+  frameTimeout: 30_000,
+  outputTimeout: 60_000,
   acceptEarly: acceptMethods(SAFE_METHODS),
   peerFlowControl: 'full',
   padding: 'none',
@@ -73,30 +84,22 @@ export const DEFAULT_CONFIG: SessionConfig = {
 
 const PEER_FLOW_CONTROL: readonly PeerFlowControl[] = ['full', 'streams', 'none'];
 
-const RANGES: readonly (readonly [keyof SessionConfig, number, number])[] = [
-  ['streamWindow', 65_536, 0x7fff_ffff],
-  ['sessionWindow', 65_536, 0x7fffffff],
-  ['maxConcurrentStreams', 1, 0x7fffffff],
-  ['switchLimit', 65_536, 0xffff_ffff],
-  ['algorithms', 0, 0xffffff],
-  ['depth', 0, 255],
-  ['keepAlive', 0, 86_400_000],
-  ['keepAliveTimeout', 1, 86_400_000],
-  ['drainTimeout', 0, 86_400_000],
-];
+export const SESSION_RANGES: Ranges<Omit<SessionLimits, 'budgets'>> = {
+  streamWindow: [65_536, 0x7fff_ffff],
+  sessionWindow: [65_536, 0x7fff_ffff],
+  maxConcurrentStreams: [1, 0x7fff_ffff],
+  switchLimit: [65_536, 0xffff_ffff],
+  keepAlive: [0, LONGEST],
+  keepAliveTimeout: [1, LONGEST],
+  drainTimeout: [0, LONGEST],
+  frameTimeout: [1, LONGEST],
+  outputTimeout: [1, LONGEST],
+};
 
 /** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
 export function sessionConfig(options: Partial<SessionConfig> = {}): SessionConfig {
   const config = { ...DEFAULT_CONFIG, ...options };
-  for (const [field, least, most] of RANGES) {
-    const value = config[field];
-    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-      throw new UsageError(
-        'ERR_KEYMUX_CONFIG',
-        `${field} is ${String(value)}; it must be a whole number from ${least} to ${most}`,
-      );
-    }
-  }
+  checkRanges(config, { ...SESSION_RANGES, algorithms: [0, 0xff_ffff], depth: [0, 255] });
   if (!PEER_FLOW_CONTROL.includes(config.peerFlowControl)) {
     throw new UsageError(
       'ERR_KEYMUX_CONFIG',

@@ -146,7 +146,27 @@ export const silent = (silence: number): SessionError =>
     'ERR_KEYMUX_TIMEOUT',
     GOAWAY.OK,
     'remote',
-    `the peer has been silent for ${Math.round(silence / 1000)} s`,
+    `the peer has been silent for ${seconds(silence)}`,
+  );
+
+const seconds = (milliseconds: number): string => `${Math.round(milliseconds / 1000)} s`;
+
+/** The peer took longer over one frame than it may, or did not begin at all (spec 7.2). */
+export const frameTooSlow = (limit: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_TIMEOUT',
+    GOAWAY.EXCESSIVE_LOAD,
+    'remote',
+    `the peer did not finish a frame within ${seconds(limit)}`,
+  );
+
+/** The peer does not read (spec 7.2). */
+export const outputStuck = (limit: number): SessionError =>
+  new SessionError(
+    'ERR_KEYMUX_TIMEOUT',
+    GOAWAY.EXCESSIVE_LOAD,
+    'remote',
+    `the peer did not take what was sent to it within ${seconds(limit)}`,
   );
 
 /** The peer sent more than the session window allows. */

@@ -12,10 +12,12 @@ import {
 } from '@keymux/frames';
 import { carrierEnded, keyFailure, type SessionError, toSessionError } from './errors.ts';
 import { Fifo } from './fifo.ts';
+import { FrameClock } from './frame-clock.ts';
 import { FrontClear } from './front-clear.ts';
-import { DEFAULT_FRONT_CONFIG, type FrontConfig, type FrontSessionOptions } from './front-config.ts';
+import { type FrontConfig, type FrontSessionOptions, frontConfig } from './front-config.ts';
 import { FrontLink } from './front-link.ts';
 import { authorityOf } from './front-offer.ts';
+import { OutputClock } from './output-clock.ts';
 import { SessionDigest } from './session-digest.ts';
 
 /** What a front has to tell. */
@@ -47,6 +49,8 @@ export class FrontSession {
   readonly #links = new Set<FrontLink>();
   /** Keys whose host has not answered yet, and until when it may. */
   readonly #unanswered = new Map<number, number>();
+  readonly #frameClock: FrameClock;
+  readonly #outputClock: OutputClock;
   readonly #events = new Fifo<FrontEvent>();
   #output: Uint8Array[] = [];
   #now: number;
@@ -57,8 +61,10 @@ export class FrontSession {
 
   constructor(options: FrontSessionOptions) {
     this.#options = options;
-    this.#config = { ...DEFAULT_FRONT_CONFIG, ...options.config };
+    this.#config = frontConfig(options.config);
     this.#now = options.now;
+    this.#frameClock = new FrameClock(this.#config.frameTimeout, options.now, { awaited: true });
+    this.#outputClock = new OutputClock(this.#config.outputTimeout);
     this.#clear = new FrontClear(this.#config, options.now, (frame) => this.#send(frame));
     this.#clientDigest = new SessionDigest(options.createHash);
     this.#ownDigest = new SessionDigest(options.createHash);
@@ -75,12 +81,25 @@ export class FrontSession {
   /** Takes bytes from the client's carrier. They are passed on as views: `chunk` must not change any more. */
   receive(chunk: Uint8Array, now: number): void {
     this.#advance(now, () => {
+      let handled = false;
       this.#decoder.push(chunk);
       for (let item = this.#decoder.next(); item !== undefined; item = this.#decoder.next()) {
         this.#clear.heard(now);
         this.#handle(item);
+        handled = true;
       }
+      this.#frameClock.received(now, { handled, part: this.#decoder.buffered > 0 });
     });
+  }
+
+  /** The client's carrier has more than it can take, and will say when it is ready again. */
+  carrierBlocked(now: number): void {
+    this.#outputClock.blocked(now);
+  }
+
+  /** The client's carrier has taken everything that it was given. */
+  carrierReady(): void {
+    this.#outputClock.ready();
   }
 
   /** The carrier has no more input. What hosts have to say of that is for their sessions, which end with it. */
@@ -97,6 +116,8 @@ export class FrontSession {
         if (now >= deadline) this.#keys.get(keyId)?.fail(GOAWAY.INTERNAL_ERROR, 'it does not answer');
       }
       if (this.#drainBy !== undefined && now >= this.#drainBy) this.#finish();
+      this.#outputClock.check(now);
+      this.#frameClock.check(now);
       this.#clear.checkSilence(now);
     });
   }
@@ -141,7 +162,8 @@ export class FrontSession {
   nextDeadline(): number | undefined {
     if (this.#over) return undefined;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
-    const next = Math.min(this.#clear.deadline, drain, ...this.#unanswered.values());
+    const client = Math.min(this.#clear.deadline, this.#frameClock.deadline, this.#outputClock.deadline);
+    const next = Math.min(client, drain, ...this.#unanswered.values());
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 

@@ -5,15 +5,24 @@ export {
   DEFAULT_CONFIG,
   type Padding,
   SAFE_METHODS,
+  SESSION_RANGES,
   type SessionConfig,
+  type SessionLimits,
   sessionConfig,
 } from './config.ts';
 export { KeyGoneError, type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
-export { DEFAULT_FRONT_CONFIG, type FrontConfig, type FrontSessionOptions } from './front-config.ts';
+export {
+  DEFAULT_FRONT_CONFIG,
+  FRONT_RANGES,
+  type FrontConfig,
+  type FrontSessionOptions,
+  frontConfig,
+} from './front-config.ts';
 export { FrontLink, type HostPort } from './front-link.ts';
 export { type FrontEvent, FrontSession } from './front-session.ts';
 export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
+export { checkRanges, type Ranges } from './ranges.ts';
 export { Session } from './session.ts';
 export type { SessionOptions } from './session-options.ts';
 export type { Role } from './state.ts';

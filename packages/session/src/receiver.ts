@@ -64,6 +64,11 @@ export class Receiver {
     return this.#parked === undefined && !this.#outside.midFrame;
   }
 
+  /** Whether there are bytes of a frame that cannot be handled before it is whole. Payload is not held for its frame. */
+  get holdsPart(): boolean {
+    return this.#outside.buffered > 0;
+  }
+
   /** A PING of ours goes out. */
   pingSent(id: number): void {
     this.#control.pingSent(id);

@@ -18,6 +18,9 @@ import { type Opening, StreamWriter } from './stream-writer.ts';
 
 /** Payload of one DATA frame, in bytes: small enough that streams take turns, large enough that its costs do not show. */
 const DATA_LIMIT = 65_536;
+/** Payload below which a DATA frame that the peer's window has cut is a dribble, and payload that pays for one (spec 7.3). In bytes. */
+const DRIBBLE = 1024;
+const DRIBBLE_PRICE = 16_384;
 
 /** What is sent before any payload, in order. */
 type Urgent =
@@ -71,6 +74,11 @@ export class Sender {
   /** RST_STREAMs for the peer's streams that have not gone out. */
   get pendingResets(): number {
     return this.#pendingResets;
+  }
+
+  /** Frames that wait for nothing but the carrier. */
+  get queuedFrames(): number {
+    return this.#urgent.length;
   }
 
   /** Whether `next` has something to write. */
@@ -287,8 +295,10 @@ export class Sender {
     const { rest } = item;
     const { windows } = this.#state;
     const keyId = stream.sendsUnder;
-    const size = Math.min(rest.length, DATA_LIMIT, stream.sendWindow.left, windows.send(keyId).left);
+    const wanted = Math.min(rest.length, DATA_LIMIT);
+    const size = Math.min(wanted, stream.sendWindow.left, windows.send(keyId).left);
     if (size <= 0) return; // SETTINGS has shrunk the window, or others have used up that of the key
+    this.#payForDribble(size, wanted);
     const whole = size === rest.length;
     if (!whole) item.rest = rest.subarray(size);
     const fin = whole && this.#takeWithEnd(stream);
@@ -296,6 +306,13 @@ export class Sender {
     stream.sendWindow.spend(size);
     windows.spend(keyId, size);
     this.#streams.data(stream, whole ? rest : rest.subarray(0, size), fin);
+  }
+
+  /** A frame for each few bytes of window is work that the peer makes. Throws SessionError if it makes too much of it. */
+  #payForDribble(size: number, wanted: number): void {
+    const { accounts, now } = this.#state;
+    if (size < wanted && size < DRIBBLE) accounts.spend('dribbles', now);
+    else accounts.earn('dribbles', size / DRIBBLE_PRICE);
   }
 
   /** Takes payload out of the outbox, and the end if it is next and DATA can carry it. Returns whether it has. */

@@ -1,11 +1,13 @@
 import { GOAWAY, type Goaway, type HeaderList, RST } from '@keymux/frames';
 import { type OpenOptions, type ReplyOptions, StreamCommands } from './commands.ts';
 import { CLEAR } from './control-binding.ts';
-import { carrierEnded, type SessionError, silent, toSessionError } from './errors.ts';
+import { carrierEnded, overload, type SessionError, silent, toSessionError } from './errors.ts';
 import type { SessionEvent } from './events.ts';
 import { Fifo } from './fifo.ts';
+import { FrameClock } from './frame-clock.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { KeyProgress } from './key-progress.ts';
+import { OutputClock } from './output-clock.ts';
 import { Receiver } from './receiver.ts';
 import { Retirement } from './retirement.ts';
 import { Sender } from './sender.ts';
@@ -18,7 +20,7 @@ const MAX_PING_ID = 0xffff_ffff;
  * One side of one session, without input or output: bytes go in by `receive`, come out by `output`, what happens is polled by
  * `nextEvent`, time is told by the caller. Four kinds of methods:
  *
- * - from the carrier: `receive`, `carrierEnded`, `handleDeadline`, `keysProgressed`
+ * - from the carrier: `receive`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
  * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
  * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `ping`, `goAway`, `destroy`
@@ -34,6 +36,8 @@ export class Session {
   readonly #retirement: Retirement;
   readonly #commands: StreamCommands;
   readonly #keepAlive: KeepAlive;
+  readonly #frameClock: FrameClock;
+  readonly #outputClock: OutputClock;
   readonly #events = new Fifo<SessionEvent>();
   #nextPingId: number;
   /** What our GOAWAY named. */
@@ -58,6 +62,10 @@ export class Session {
     this.#keyProgress = new KeyProgress(this.#state, this.#sender, this.#retirement);
     this.#commands = new StreamCommands(this.#state, this.#sender, firstStreamId(options));
     this.#keepAlive = new KeepAlive(config.keepAlive, config.keepAliveTimeout, now);
+    // A peer without windows is at times not read from, which is not its fault.
+    const frameTimeout = config.peerFlowControl === 'none' ? Number.POSITIVE_INFINITY : config.frameTimeout;
+    this.#frameClock = new FrameClock(frameTimeout, now, { awaited: role === 'server' });
+    this.#outputClock = new OutputClock(config.outputTimeout);
     this.#nextPingId = role === 'client' ? 1 : 2;
     if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
     this.#sender.session(announcement(this.#state));
@@ -71,9 +79,23 @@ export class Session {
   receive(chunk: Uint8Array, now: number): void {
     this.#advance(now, () => {
       this.#receiver.push(chunk);
+      const handled = this.#receiver.run();
       // A frame that trickles in is no sign of life: whoever sends it so slowly only holds our memory (Slowloris).
-      if (this.#receiver.run()) this.#keepAlive.heard(now);
+      if (handled) this.#keepAlive.heard(now);
+      this.#timeFrame(handled);
+      this.#checkQueue();
     });
+  }
+
+  /** The carrier has more than it can take, and will say when it is ready again. */
+  carrierBlocked(now: number): void {
+    // Not reading is all that a peer without windows has to hold us back (spec 2.5).
+    if (this.#state.config.peerFlowControl === 'full') this.#outputClock.blocked(now);
+  }
+
+  /** The carrier has taken everything that it was given. */
+  carrierReady(): void {
+    this.#outputClock.ready();
   }
 
   /** The carrier has no more input. An end inside a frame, or with open streams, is an error, never a normal end (spec 4.7). */
@@ -92,7 +114,10 @@ export class Session {
     this.#advance(now, () => {
       this.#state.keys?.handleDeadline(now);
       if (this.#drainBy !== undefined && now >= this.#drainBy) this.#endDraining();
-      if (this.#reading) this.#checkSilence(now);
+      this.#outputClock.check(now);
+      if (!this.#reading) return;
+      this.#frameClock.check(now);
+      this.#checkSilence(now);
     });
   }
 
@@ -111,13 +136,24 @@ export class Session {
   /** Hears what the keys have to say, and goes on with what was waiting for them. */
   #settle(): void {
     this.#keyProgress.poll();
-    if (this.#receiver.waiting) this.#receiver.run();
+    if (this.#receiver.waiting && this.#receiver.run()) this.#timeFrame(true);
     this.#retirement.check();
     if (!this.#endPending || this.#receiver.waiting) return;
     this.#endPending = false;
     this.#state.peerGoneAway = true;
     const open = this.#state.streams.size;
     if (open > 0 || !this.#receiver.atFrameBoundary) throw carrierEnded(open);
+  }
+
+  #timeFrame(handled: boolean): void {
+    this.#frameClock.received(this.#state.now, { handled, part: this.#receiver.holdsPart });
+  }
+
+  /** Who makes us say things and does not listen must stop at some time (spec 7.3). */
+  #checkQueue(): void {
+    const { queuedFrames } = this.#state.config.budgets;
+    if (this.#sender.queuedFrames > queuedFrames)
+      throw overload(`more than ${queuedFrames} frames wait for a peer that does not read`);
   }
 
   #endDraining(): void {
@@ -202,10 +238,12 @@ export class Session {
   nextDeadline(): number | undefined {
     if (this.#error !== undefined) return undefined;
     // While we do not read, the peer's silence says nothing.
-    const silence = this.#reading ? this.#keepAlive.deadline : Number.POSITIVE_INFINITY;
+    const silence = this.#reading
+      ? Math.min(this.#keepAlive.deadline, this.#frameClock.deadline)
+      : Number.POSITIVE_INFINITY;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
     const keys = this.#state.keys?.nextDeadline() ?? Number.POSITIVE_INFINITY;
-    const next = Math.min(silence, drain, keys);
+    const next = Math.min(silence, this.#outputClock.deadline, drain, keys);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 

@@ -137,6 +137,78 @@ describe('everything that a peer can cause has a budget (spec 7.3, rule R5)', ()
     expect(peer.session.error).toBeUndefined();
   });
 
+  test('nothing else piles up before a peer that does not read, even if it pays for it (CVE-2019-9517)', () => {
+    const peer = new ScriptedPeer({ config: { budgets: { ...DEFAULT_BUDGETS, queuedFrames: 20 } } });
+    peer.sees();
+    for (let n = 0; n < 20; n++) {
+      peer.sends({ type: 'syn-stream', streamId: 2 * n + 1, headers: HEADERS });
+      peer.session.reply(2 * n + 1, HEADERS);
+      peer.sends({ type: 'rst-stream', streamId: 2 * n + 1, status: RST.CANCEL });
+    }
+    expect(peer.session.error).toBeUndefined();
+    peer.sends({ type: 'syn-stream', streamId: 41, headers: HEADERS });
+    peer.session.reply(41, HEADERS);
+    peer.sends({ type: 'rst-stream', streamId: 41, status: RST.CANCEL });
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  describe('a window that is opened byte by byte (CVE-2019-9511)', () => {
+    const dribbles = { burst: 3, perSecond: 1 };
+
+    /** A server with an answer of a MiB to send, as much of it as the peer's window of 65,536 bytes allows being out. */
+    function answering(): ScriptedPeer {
+      const peer = new ScriptedPeer({ config: { budgets: { ...DEFAULT_BUDGETS, dribbles }, keepAlive: 0 } });
+      peer.sends({ type: 'window-update', streamId: 0, delta: 2 ** 30 }, { type: 'syn-stream', streamId: 1 });
+      peer.session.reply(1, HEADERS);
+      peer.session.send(1, new Uint8Array(2 ** 20));
+      peer.sees();
+      return peer;
+    }
+
+    function opens(peer: ScriptedPeer, delta: number): number {
+      peer.sends({ type: 'window-update', streamId: 1, delta });
+      return peer.sees().filter(({ type }) => type === 'data').length;
+    }
+
+    test('makes a frame for each only a few times', () => {
+      const peer = answering();
+      for (let n = 0; n < 3; n++) expect(opens(peer, 1 + 511 * n)).toBe(1);
+      expect(peer.session.error).toBeUndefined();
+      opens(peer, 1023);
+      expect(peer.session.error?.code).toBe('ERR_KEYMUX_EXCESSIVE_LOAD');
+    });
+
+    test('costs nothing from 1,024 bytes on, or once a second', () => {
+      const peer = answering();
+      for (let n = 0; n < 20; n++) expect(opens(peer, 1024)).toBe(1);
+      for (let n = 0; n < 20; n++) {
+        peer.now += 1000;
+        expect(opens(peer, 1)).toBe(1);
+      }
+      expect(peer.session.error).toBeUndefined();
+    });
+
+    test('is paid for by a peer that takes much between', () => {
+      const peer = answering();
+      for (let n = 0; n < 20; n++) {
+        opens(peer, 7);
+        opens(peer, 16_384);
+      }
+      expect(peer.session.error).toBeUndefined();
+    });
+
+    test('is none where the end of a message is short', () => {
+      const peer = new ScriptedPeer({ config: { budgets: { ...DEFAULT_BUDGETS, dribbles } } });
+      for (let n = 0; n < 20; n++) {
+        peer.sends({ type: 'syn-stream', streamId: 2 * n + 1 });
+        peer.session.reply(2 * n + 1, HEADERS);
+        peer.session.send(2 * n + 1, Buffer.from('short'));
+        peer.sees();
+      }
+      expect(peer.session.error).toBeUndefined();
+    });
+  });
+
   test('an honest request costs nothing', () => {
     const peer = new ScriptedPeer({ config: { budgets } });
     for (let n = 0; n < 50; n++) {

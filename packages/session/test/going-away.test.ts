@@ -180,10 +180,12 @@ describe('the end of the carrier (spec 2.8, 4.7)', () => {
 });
 
 describe('silence (spec 2.7)', () => {
+  const SETTINGS = encodeControl({ type: 'settings', clear: false, entries: [] });
   const config = { keepAlive: 30_000, keepAliveTimeout: 15_000 };
 
   test('is asked about, and ends the session if it lasts', () => {
     const peer = new ScriptedPeer({ config });
+    peer.receives(SETTINGS);
     peer.sees();
     expect(peer.session.nextDeadline()).toBe(31_000);
     peer.session.handleDeadline(30_999);
@@ -198,6 +200,7 @@ describe('silence (spec 2.7)', () => {
 
   test('is broken by any frame, at the same moment too', () => {
     const peer = new ScriptedPeer({ config });
+    peer.receives(SETTINGS);
     peer.sees();
     peer.session.handleDeadline(31_000);
     peer.now = 31_000;
@@ -209,6 +212,7 @@ describe('silence (spec 2.7)', () => {
 
   test('D12: is not broken by a frame that trickles in', () => {
     const peer = new ScriptedPeer({ config });
+    peer.receives(SETTINGS);
     peer.sees();
     for (const byte of encodeControl({ type: 'goaway', lastGoodId: 0, status: 0 }).subarray(0, 15)) {
       peer.now += 3000;
@@ -220,6 +224,7 @@ describe('silence (spec 2.7)', () => {
 
   test('never matters with keepAlive 0', () => {
     const peer = new ScriptedPeer({ config: { keepAlive: 0 } });
+    peer.receives(SETTINGS);
     expect(peer.session.nextDeadline()).toBeUndefined();
     peer.session.handleDeadline(10_000_000);
     expect(peer.session.error).toBeUndefined();

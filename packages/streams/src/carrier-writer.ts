@@ -16,6 +16,11 @@ export class CarrierWriter {
     });
   }
 
+  /** Whether it has not got rid of what it was given last. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
   get ready(): boolean {
     return !this.#blocked && this.#carrier.writable;
   }

@@ -46,7 +46,7 @@ export class FrontCarrier {
       now: now(),
     });
     this.#timer = new DeadlineTimer(now, () => this.#step(() => this.#session.handleDeadline(now())));
-    this.#writer = new CarrierWriter(carrier, () => this.#step(() => undefined));
+    this.#writer = new CarrierWriter(carrier, () => this.#step(() => this.#session.carrierReady()));
     carrier.on('data', (chunk: Uint8Array) => this.#step(() => this.#session.receive(chunk, now())));
     carrier.on('end', () => this.#step(() => this.#session.carrierEnded(now())));
     carrier.on('error', (error) => {
@@ -107,6 +107,7 @@ export class FrontCarrier {
     const { over } = this.#session;
     const output = this.#writer.ready || over ? this.#session.output() : undefined;
     if (output !== undefined) this.#writer.write(output);
+    if (this.#writer.blocked) this.#session.carrierBlocked(now());
     if (over) this.#finish();
     else {
       this.#regulate();

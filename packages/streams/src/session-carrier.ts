@@ -32,6 +32,11 @@ export class SessionCarrier {
     return this.#writer.ready;
   }
 
+  /** Whether it has not got rid of what it was given last. */
+  get blocked(): boolean {
+    return this.#writer.blocked;
+  }
+
   /** Goes on reading, or stops. */
   read(wanted: boolean): void {
     if (!wanted) this.#carrier.pause();

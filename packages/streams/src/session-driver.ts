@@ -37,7 +37,7 @@ export class SessionDriver {
     this.#events = events;
     this.#timer = new DeadlineTimer(now, () => this.step(() => session.handleDeadline(now())));
     this.#carrier = new SessionCarrier(carrier, {
-      ready: () => this.#pump(),
+      ready: () => this.#carrierReady(),
       data: (chunk) => this.#receive(chunk),
       end: () => this.step(() => session.carrierEnded(now())),
       failed: (error) => this.#carrierFailed(error),
@@ -106,11 +106,17 @@ export class SessionDriver {
     }
     this.#handleEvents();
     this.#resumeReading();
+    if (this.#carrier.blocked) this.#session.carrierBlocked(this.#now());
     if (this.#session.over) {
       const { error } = this.#session;
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
       this.#finish(ours ? (error.cause as Error | undefined) : this.explain(error));
     } else this.#timer.set(earlier(this.#session.nextDeadline(), keysDeadline));
+  }
+
+  #carrierReady(): void {
+    this.#session.carrierReady();
+    this.#pump();
   }
 
   #carrierFailed(cause: Error): void {
