@@ -177,7 +177,7 @@ describe('where a tunnel may lead', () => {
     await once(server, 'listening');
     scope.defer(() => server.close());
     const lookup = async () => ['127.0.0.1', '127.0.0.2'].map((address) => ({ address }));
-    const { client } = await start({ allow: ['127.0.0.0/8:*'], lookup, connectTimeout: 1000 });
+    const { client } = await start({ allow: ['127.0.0.0/8:*'], lookup, limits: { connectTimeout: 1000 } });
     const tunnel = await client.tunnel('several.test', port);
     tunnel.end();
     expect(await text(tunnel)).toBe('second');
@@ -198,7 +198,7 @@ describe('where a tunnel may lead', () => {
 describe('answers that are not 200', () => {
   test('504: the resolver does not answer', async () => {
     const lookup = () => new Promise<never>(() => undefined);
-    const { client } = await start({ lookup, connectTimeout: 100 });
+    const { client } = await start({ lookup, limits: { connectTimeout: 100 } });
     await expect(client.tunnel('slow.test', 80)).rejects.toMatchObject({ status: 504 });
   });
 
@@ -207,7 +207,7 @@ describe('answers that are not 200', () => {
     const asked: (() => void)[] = [];
     const lookup = (): Promise<{ address: string }[]> =>
       new Promise((resolve) => asked.push(() => resolve([{ address: '127.0.0.1' }])));
-    const { client, proxy, address } = await start({ lookup });
+    const { client, proxy, address } = await start({ lookup, countedBy: 'connection' });
     const askedFor = async (client: Client, names: number): Promise<void> => {
       for (let i = 0; i < names; i++) {
         const report = once(proxy, 'connect');

@@ -75,7 +75,7 @@ describe('a server that is asked for an upgrade (spec 6.3)', () => {
   });
 
   test('cuts off who does not finish asking', async () => {
-    const socket = await dial(await start({ greetingTimeout: 50 }));
+    const socket = await dial(await start({ limits: { greetingTimeout: 50 } }));
     socket.write('POST / HTTP/1.1\r\nHost: a\r\n');
     await once(socket.resume(), 'end');
   });

@@ -13,7 +13,7 @@ import { ALPHA, BETA, Keys } from './victims.ts';
 export interface DoorOptions {
   /** What a man between client and front does, and one between the front and each host. */
   readonly meddle?: { readonly client?: Meddler; readonly alpha?: Meddler; readonly beta?: Meddler };
-  readonly front?: FrontOptions['config'];
+  readonly front?: FrontOptions['limits'];
   /** ALG_IDs that the hosts allow. */
   readonly algorithms?: readonly number[];
   /** Where the front takes each host to be, if not where it is. */
@@ -55,7 +55,7 @@ export async function setDoor(scope: Scope, options: DoorOptions = {}): Promise<
     [BETA, beta.link.port],
   ];
   const hosts = new Map(places.map(([name, port]) => [name, { host: '127.0.0.1', port }]));
-  const front = new Front({ hosts, ...(options.front ? { config: options.front } : {}) });
+  const front = new Front({ hosts, ...(options.front ? { limits: options.front } : {}) });
   scope.defer(() => void front.close());
   const log: string[] = [];
   front.on('run', ({ host, served }) => log.push(`run ${host}${served ? '' : ' refused'}`));

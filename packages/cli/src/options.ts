@@ -28,6 +28,20 @@ const KEYLOG = {
     'NAME=FILE: append what opens the key of this host, or with this label, for dump and tap; repeatable',
 } as const;
 
+const limitOptions = {
+  limit: {
+    type: 'string',
+    array: true,
+    describe:
+      'NAME=NUMBER: a bound on what clients can cause (milliseconds, bytes); a wrong name lists all, spec/errors.md (7.2, 7.3) explains them; repeatable',
+  },
+  'behind-balancer': {
+    type: 'boolean',
+    describe:
+      'Clients come through a balancer or a proxy, from its address: count each connection as a client',
+  },
+} as const;
+
 export const keygenOptions = (argv: Argv): Argv =>
   argv
     .positional('file', { type: 'string', demandOption: true, describe: 'Where to write it; must not exist' })
@@ -67,6 +81,7 @@ export const proxyOptions = (argv: Argv): Argv =>
       describe: 'Web origin whose pages may connect by WebSocket',
     })
     .option('connect-timeout', { type: 'number', describe: 'Milliseconds to reach a destination [10000]' })
+    .options(limitOptions)
     .example(
       '$0 proxy --listen 0.0.0.0:6121 --key work.key --allow "*:443" --allow "*:80"',
       'to the public web, for whoever has the key',
@@ -154,6 +169,7 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Those who connect are fronts (keymux front), not clients',
     })
+    .options(limitOptions)
     .option('keylog', KEYLOG)
     .example(
       '$0 origin --key alpha.example=alpha.key --dir alpha.example=./public',
@@ -177,6 +193,7 @@ export const frontOptions = (argv: Argv): Argv =>
       array: true,
       describe: 'Web origin whose pages may connect by WebSocket',
     })
+    .options(limitOptions)
     .example(
       '$0 front --listen 0.0.0.0:6121 --host alpha.example=unix:/run/alpha.sock --host beta.example=unix:/run/beta.sock',
       'one address for two hosts, of which neither can read the other, nor the front either',

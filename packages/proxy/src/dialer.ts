@@ -1,7 +1,7 @@
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { connectSocket } from '@keymux/streams';
+import { connectSocket, type Quota } from '@keymux/streams';
 import type { Destination } from './authority.ts';
 import type { DestinationPolicy } from './policy.ts';
 
@@ -27,36 +27,15 @@ export class DialError extends Error {
   }
 }
 
-/** How many lookups and attempts to connect may be in progress at a time. */
-export class DialLimit {
-  readonly #most: number;
-  #taken = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  get full(): boolean {
-    return this.#taken >= this.#most;
-  }
-
-  take(): void {
-    this.#taken++;
-  }
-
-  release(): void {
-    this.#taken--;
-  }
-}
-
 export interface DialOptions {
   readonly policy: DestinationPolicy;
   /** For lookup and connecting together, in milliseconds. */
   readonly timeout: number;
   readonly lookup?: (host: string) => Promise<readonly { readonly address: string }[]>;
   readonly signal?: AbortSignal | undefined;
-  /** All of them must have room. A lookup cannot be cancelled, and counts until it is over even if nobody waits for it. */
-  readonly limits?: readonly DialLimit[];
+  /** Whose place it takes. A lookup cannot be cancelled, and counts until it is over even if nobody waits for it. */
+  readonly client: string;
+  readonly quota: Quota;
 }
 
 /**
@@ -64,15 +43,12 @@ export interface DialOptions {
  * remaining addresses themselves in their order, so that a second answer of the resolver cannot lead elsewhere. Throws DialError.
  */
 export async function dial({ host, port }: Destination, options: DialOptions): Promise<Socket> {
-  const { policy, limits = [] } = options;
+  const { policy, quota, client } = options;
   if (!policy.mayName(host, port)) throw new DialError(403, `${host}:${port} is not allowed`);
-  if (limits.some(({ full }) => full)) throw new DialError(503, 'too many connections are being opened');
-  for (const limit of limits) limit.take();
+  if (!quota.take(client)) throw new DialError(503, 'too many connections are being opened');
   const lookup = resolve(host, options);
   const socket = connectResolved({ host, port }, lookup, options);
-  void Promise.allSettled([lookup, socket]).then(() => {
-    for (const limit of limits) limit.release();
-  });
+  void Promise.allSettled([lookup, socket]).then(() => quota.release(client));
   return socket;
 }
 
@@ -94,9 +70,10 @@ async function connectResolved(
     if (error instanceof DialError) throw error;
     if (deadline.aborted)
       throw new DialError(504, `${host}:${port} did not answer within ${timeout} ms`, { cause: error });
-    throw new DialError(502, `${host}:${port} cannot be reached: ${(error as Error).message}`, {
-      cause: error,
-    });
+    const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'EMFILE' || code === 'ENFILE')
+      throw new DialError(503, 'the proxy has no room for a connection', { cause: error });
+    throw new DialError(502, `${host}:${port} cannot be reached: ${message}`, { cause: error });
   }
 }
 

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { connect, type ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ALGORITHM } from '@keymux/keys';
-import type { FrontConfig } from '@keymux/session';
+import { type FrontConfig, frontConfig } from '@keymux/session';
 import {
   CarrierServer,
   type CarrierServerOptions,
@@ -10,11 +10,12 @@ import {
   FrontCarrier,
   type SocketAddress,
 } from '@keymux/streams';
+import type { FrontLimits } from './limits.ts';
 
 export interface FrontOptions extends CarrierServerOptions {
   /** Where the process listens that holds the key of each host; names in lower case. */
   readonly hosts: ReadonlyMap<string, SocketAddress>;
-  readonly config?: Partial<FrontConfig>;
+  readonly limits?: Partial<FrontLimits>;
 }
 
 interface FrontEvents {
@@ -36,12 +37,15 @@ interface FrontEvents {
  */
 export class Front extends EventEmitter<FrontEvents> {
   readonly #server: CarrierServer;
-  readonly #options: FrontOptions;
+  readonly #hosts: FrontOptions['hosts'];
+  readonly #config: FrontConfig;
   readonly #sessions = new Set<FrontCarrier>();
 
+  /** Throws UsageError `ERR_KEYMUX_CONFIG` naming a limit that is out of its range. */
   constructor(options: FrontOptions) {
     super();
-    this.#options = options;
+    this.#hosts = options.hosts;
+    this.#config = frontConfig(options.limits);
     this.#server = new CarrierServer(options);
     this.#server.on('carrier', (carrier, origin) => void this.#serve(carrier, origin));
     this.#server.on('error', (error) => {
@@ -66,14 +70,13 @@ export class Front extends EventEmitter<FrontEvents> {
   }
 
   async #serve(carrier: Duplex, { peer, address = '', port }: ConnectionOrigin): Promise<void> {
-    const { hosts, config } = this.#options;
     this.emit('session', peer);
     const session = new FrontCarrier(carrier, {
-      ...(config ? { config } : {}),
+      config: this.#config,
       algorithms: Object.values(ALGORITHM),
       client: { address, port },
       connect: (authority) => {
-        const place = hosts.get(authority);
+        const place = this.#hosts.get(authority);
         return place && connect({ ...place, noDelay: true });
       },
       onEvent: (event) => {

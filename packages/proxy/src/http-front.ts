@@ -16,11 +16,18 @@ export type OpenTunnel = (destination: Destination, signal: AbortSignal) => Prom
 
 /**
  * An ordinary HTTP/1.1 proxy for local programs: CONNECT, and absolute `http://` URLs. Everything goes through tunnels that `open` makes.
- * It must listen on loopback only: who reaches it can use the tunnels.
+ * It must listen on loopback only: who reaches it can use the tunnels. `headTimeout` is how long the head of a request may take, in milliseconds;
+ * 10,000 by default.
  */
-export function createHttpFront(open: OpenTunnel): Server {
+export function createHttpFront(open: OpenTunnel, options: { readonly headTimeout?: number } = {}): Server {
+  const { headTimeout = HEAD_TIMEOUT } = options;
   const server = createServer(
-    { joinDuplicateHeaders: false },
+    {
+      joinDuplicateHeaders: false,
+      headersTimeout: headTimeout,
+      requestTimeout: 0, // bodies take as long as they take
+      connectionsCheckingInterval: headTimeout / 10,
+    },
     (request, response) => void forward(open, request, response),
   );
   server.on(
@@ -29,6 +36,9 @@ export function createHttpFront(open: OpenTunnel): Server {
   );
   return server;
 }
+
+/** How long the head of a request may take, in milliseconds; the first is waited for from the beginning of the connection. */
+const HEAD_TIMEOUT = 10_000;
 
 async function tunnel(
   open: OpenTunnel,

@@ -6,16 +6,19 @@ import { acceptMethods, type Level } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
+  halfOfDescriptors,
   MessageError,
   type MuxSession,
   type MuxStream,
+  Quota,
   type RequestHead,
   SessionServer,
   type SessionServerOptions,
   satisfies,
 } from '@keymux/streams';
 import { parseDestination } from './authority.ts';
-import { DialError, DialLimit, type DialOptions, dial } from './dialer.ts';
+import { DialError, type DialOptions, dial } from './dialer.ts';
+import { type ProxyLimits, tunnelLimits } from './limits.ts';
 import { permits } from './permit-open.ts';
 import { DestinationPolicy } from './policy.ts';
 import { joinStreams } from './tunnel.ts';
@@ -27,8 +30,7 @@ export interface ProxyOptions extends Omit<SessionServerOptions, 'keeper'> {
   readonly allow: readonly string[];
   /** The level a CONNECT must come with: `authenticated` by default if there is a keeper, else `none`. */
   readonly level?: Level;
-  /** Time for looking up and connecting to a destination, in milliseconds; 10,000 by default. */
-  readonly connectTimeout?: number;
+  readonly limits?: Partial<ProxyLimits>;
   readonly lookup?: DialOptions['lookup'];
   /** Take CONNECT as early data, which can be a replay: somebody could have the proxy connect once more. Not by default. */
   readonly earlyConnect?: boolean;
@@ -55,30 +57,29 @@ interface ProxyEvents {
   close: [];
 }
 
-/** Lookups and attempts to connect at a time; the system looks few names up at once, whoever asks. */
-const MAX_DIALS = { session: 256, proxy: 1024 };
-
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
   readonly #server: SessionServer;
-  readonly #dialing: DialOptions;
-  readonly #limit = new DialLimit(MAX_DIALS.proxy);
+  readonly #dialing: Omit<DialOptions, 'client'>;
+  readonly #tunnels: Quota;
   readonly #level: Level;
 
-  /** Throws RuleError if an allow rule cannot be understood. */
+  /** Throws RuleError if an allow rule cannot be understood, UsageError `ERR_KEYMUX_CONFIG` if a limit is out of its range. */
   constructor(options: ProxyOptions) {
     super();
     this.#level = options.level ?? (options.keeper ? 'authenticated' : 'none');
+    const limits = tunnelLimits(options.limits);
+    this.#tunnels = new Quota(Math.min(limits.tunnels, halfOfDescriptors()), limits.tunnelsPerClient);
     this.#dialing = {
       policy: new DestinationPolicy(options.allow),
-      timeout: options.connectTimeout ?? 10_000,
+      timeout: limits.connectTimeout,
+      quota: new Quota(limits.dials, limits.dialsPerClient),
       ...(options.lookup ? { lookup: options.lookup } : {}),
     };
     const acceptEarly = acceptMethods(options.earlyConnect ? ['CONNECT'] : []);
     this.#server = new SessionServer({ ...options, config: { acceptEarly, ...options.config } });
-    this.#server.on('session', (session, peer) => {
-      const limits = [new DialLimit(MAX_DIALS.session), this.#limit];
-      session.on('stream', (stream) => void this.#serve(stream, peer, limits));
+    this.#server.on('session', (session, peer, client) => {
+      session.on('stream', (stream) => void this.#serve(stream, peer, client));
       this.emit('session', session, peer);
     });
     this.#server.on('error', (error) => {
@@ -104,13 +105,13 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     await this.close();
   }
 
-  async #serve(stream: MuxStream, peer: string, limits: readonly DialLimit[]): Promise<void> {
+  async #serve(stream: MuxStream, peer: string, client: string): Promise<void> {
     let destination = '';
     let socket: Socket | undefined;
     try {
       const request = decodeRequest(stream.headers);
       destination = request.method === 'CONNECT' ? request.path : request.host;
-      socket = await this.#connect(request, stream, limits);
+      socket = await this.#connect(request, stream, client);
       if (stream.destroyed) {
         socket.destroy();
         return;
@@ -144,7 +145,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   }
 
   /** Connects to where a CONNECT wants to go. Throws DialError if it may not, or cannot be reached. */
-  async #connect(request: RequestHead, stream: MuxStream, limits: readonly DialLimit[]): Promise<Socket> {
+  async #connect(request: RequestHead, stream: MuxStream, client: string): Promise<Socket> {
     const { head } = stream.security;
     if (request.method !== 'CONNECT') throw new DialError(405, 'this is a CONNECT proxy');
     if (!satisfies(head.level, this.#level) || head.key?.authority) {
@@ -158,7 +159,20 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     }
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
-    return dial(destination, { ...this.#dialing, limits, signal: gone.signal });
+    return this.#open(client, () => dial(destination, { ...this.#dialing, client, signal: gone.signal }));
+  }
+
+  /** A connection that has a place among those of its client until it is closed. */
+  async #open(client: string, connect: () => Promise<Socket>): Promise<Socket> {
+    if (!this.#tunnels.take(client)) throw new DialError(503, 'too many tunnels are open');
+    try {
+      const socket = await connect();
+      socket.once('close', () => this.#tunnels.release(client));
+      return socket;
+    } catch (error) {
+      this.#tunnels.release(client);
+      throw error;
+    }
   }
 
   #report(stream: MuxStream, peer: string, destination: string, status: number, reason?: string): void {

@@ -2,25 +2,22 @@ import { EventEmitter } from 'node:events';
 import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { type ConnectionOrigin, type CountedBy, originOf } from './connection-origin.ts';
+import { halfOfDescriptors } from './descriptors.ts';
 import { httpCarriers } from './http-carriers.ts';
+import { type CarrierLimits, carrierLimits } from './limits.ts';
+import { Quota } from './quota.ts';
 
 export interface CarrierServerOptions {
   /** Origins of web pages that may connect; none by default. */
   readonly origins?: readonly string[];
-  /** Connections at a time; more are closed at once. */
-  readonly maxConnections?: number;
-  /** How long a connection may take to send its first byte, or its whole HTTP request, in milliseconds; 10,000 by default. */
-  readonly greetingTimeout?: number;
-}
-
-/** Where a connection comes from. */
-export interface ConnectionOrigin {
-  /** For logs. */
-  readonly peer: string;
-  /** Undefined for a Unix socket. */
-  readonly address: string | undefined;
-  /** 0 for a Unix socket. */
-  readonly port: number;
+  /** What one client may have; see spec 7.2 and 7.3 for defaults. */
+  readonly limits?: Partial<CarrierLimits>;
+  /**
+   * What counts as one client for the limits: its address (of IPv6 the /64), which is the default, or each connection, where a balancer or a
+   * proxy in front makes all of them come from one address. On a Unix socket it is always the connection.
+   */
+  readonly countedBy?: CountedBy;
 }
 
 interface CarrierServerEvents {
@@ -31,28 +28,31 @@ interface CarrierServerEvents {
 }
 
 const BACKLOG = 4096;
-export const GREETING_TIMEOUT = 10_000;
-const MAX_CONNECTIONS = 10_000;
 /** HTTP requests begin with a capital letter, sessions with a control frame, whose first byte is 0x80. */
 const isHttp = (firstByte: number): boolean => firstByte >= 0x41 && firstByte <= 0x5a;
 
 /** Accepts carriers on a TCP or Unix socket. The same port takes plain carriers and HTTP requests that ask for one, told apart by the first byte. */
 export class CarrierServer extends EventEmitter<CarrierServerEvents> {
-  readonly #options: CarrierServerOptions;
+  readonly #limits: CarrierLimits;
+  readonly #countedBy: CountedBy;
+  readonly #places: Quota;
   readonly #server: Server;
   readonly #http: HttpServer;
   /** Connections that have not become carriers yet, with their deadlines. */
   readonly #greeting = new Map<Socket, NodeJS.Timeout>();
+  readonly #origins = new WeakMap<Socket, ConnectionOrigin>();
 
+  /** Throws UsageError `ERR_KEYMUX_CONFIG` naming a limit that is out of its range. */
   constructor(options: CarrierServerOptions) {
     super();
-    this.#options = options;
+    this.#limits = carrierLimits(options.limits);
+    this.#countedBy = options.countedBy ?? 'address';
+    const { connections, connectionsPerClient } = this.#limits;
+    this.#places = new Quota(Math.min(connections, halfOfDescriptors()), connectionsPerClient);
     this.#http = httpCarriers({ origins: options.origins ?? [] }, (carrier, { socket }) => {
-      this.#greeted(socket);
-      this.emit('carrier', carrier, originOf(socket));
+      this.#carry(carrier, socket);
     });
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
-    this.#server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#admit(socket));
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
@@ -80,25 +80,29 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     await closed;
   }
 
+  /** Lets a connection in if there is a place for its client. */
+  #admit(socket: Socket): void {
+    socket.on('error', () => undefined); // `close` follows
+    const origin = originOf(socket, this.#countedBy); // known now; it is not once the socket is closed
+    if (!this.#places.take(origin.client)) return void socket.destroy();
+    socket.once('close', () => this.#places.release(origin.client));
+    this.#origins.set(socket, origin);
+    this.#greet(socket);
+  }
+
   /** Waits for the first byte, which tells what the connection speaks. A slow start is cut off, however it is spread over bytes. */
   #greet(socket: Socket): void {
-    const origin = originOf(socket); // known now; it is not once the socket is closed
     this.#greeting.set(
       socket,
-      setTimeout(() => socket.destroy(), this.#options.greetingTimeout ?? GREETING_TIMEOUT),
+      setTimeout(() => socket.destroy(), this.#limits.greetingTimeout),
     );
-    socket.on('error', () => undefined); // `close` follows
     socket.once('close', () => this.#greeted(socket));
     socket.once('readable', () => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return void socket.destroy();
       socket.unshift(chunk);
-      if (isHttp(chunk[0] as number)) {
-        this.#http.emit('connection', socket);
-        return;
-      }
-      this.#greeted(socket);
-      this.emit('carrier', socket, origin);
+      if (isHttp(chunk[0] as number)) this.#http.emit('connection', socket);
+      else this.#carry(socket, socket);
     });
   }
 
@@ -106,8 +110,9 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     clearTimeout(this.#greeting.get(socket));
     this.#greeting.delete(socket);
   }
-}
 
-function originOf({ remoteAddress: address, remotePort: port = 0 }: Socket): ConnectionOrigin {
-  return { peer: address === undefined ? 'local' : `${address}:${port}`, address, port };
+  #carry(carrier: Duplex, socket: Socket): void {
+    this.#greeted(socket);
+    this.emit('carrier', carrier, this.#origins.get(socket) as ConnectionOrigin);
+  }
 }

@@ -1,7 +1,17 @@
-export { CarrierServer, type CarrierServerOptions, type ConnectionOrigin } from './carrier-server.ts';
+export { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
+export type { ConnectionOrigin, CountedBy } from './connection-origin.ts';
+export { halfOfDescriptors } from './descriptors.ts';
 export { NegotiationRejectedError, PeerGoneError, StreamResetError, UpgradeError } from './errors.ts';
 export { FrontCarrier, type FrontCarrierOptions } from './front-carrier.ts';
 export { connectUpgrade } from './http-upgrade.ts';
+export {
+  CARRIER_RANGES,
+  type CarrierLimits,
+  DEFAULT_CARRIER_LIMITS,
+  DEFAULT_SERVER_LIMITS,
+  SERVER_RANGES,
+  type ServerLimits,
+} from './limits.ts';
 export {
   decodeRequest,
   decodeResponse,
@@ -20,6 +30,7 @@ export {
   type OpenStreamOptions,
 } from './mux-session.ts';
 export { MuxStream } from './mux-stream.ts';
+export { Quota } from './quota.ts';
 export type { RenegotiationLimits } from './renegotiation-policy.ts';
 export type { NegotiateOptions } from './session-keys.ts';
 export { SessionServer, type SessionServerOptions } from './session-server.ts';

@@ -1,26 +1,25 @@
 import { EventEmitter } from 'node:events';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { sessionConfig } from '@keymux/session';
-import {
-  CarrierServer,
-  type CarrierServerOptions,
-  type ConnectionOrigin,
-  GREETING_TIMEOUT,
-} from './carrier-server.ts';
+import { type SessionConfig, type SessionLimits, sessionConfig } from '@keymux/session';
+import { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
+import type { ConnectionOrigin } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
+import { carrierLimits, type ServerLimits } from './limits.ts';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
 
 export interface SessionServerOptions
   extends CarrierServerOptions,
-    Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress' | 'link'> {
+    Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress' | 'link' | 'config'> {
+  readonly config?: Partial<Omit<SessionConfig, 'algorithms' | keyof SessionLimits>>;
+  readonly limits?: Partial<ServerLimits>;
   /** Those who connect are fronts, which say for whom each connection is (spec 10.5). */
   readonly behindFront?: boolean;
 }
 
 interface SessionServerEvents {
-  /** A peer has connected; `peer` says from where, for logs. */
-  session: [session: MuxSession, peer: string];
+  /** A peer has connected; `peer` says from where, for logs, `client` who it is where clients are counted. */
+  session: [session: MuxSession, peer: string, client: string];
   listening: [];
   error: [error: Error];
   close: [];
@@ -29,6 +28,7 @@ interface SessionServerEvents {
 /** Accepts sessions on a TCP or Unix socket, from clients or from fronts. */
 export class SessionServer extends EventEmitter<SessionServerEvents> {
   readonly #options: SessionServerOptions;
+  readonly #config: SessionConfig;
   readonly #carriers: CarrierServer;
   readonly #sessions = new Set<MuxSession>();
   /** Links whose front has not said for whom they are. */
@@ -36,12 +36,14 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   constructor(options: SessionServerOptions = {}) {
     super();
-    sessionConfig(options.config); // refuse a bad configuration here, not at the first connection
+    const { config, limits, behindFront = false } = options;
+    this.#config = sessionConfig({ ...config, ...limits }); // refuse what is wrong here, not at the first connection
     this.#options = options;
-    this.#carriers = new CarrierServer(options);
+    // All links come from the front, which counts its clients itself.
+    this.#carriers = new CarrierServer({ ...options, ...(behindFront && { countedBy: 'connection' }) });
     this.#carriers.on('carrier', (carrier, origin) => {
-      if (options.behindFront) void this.#startLink(carrier, origin);
-      else this.#start(carrier, origin.peer, { peerAddress: origin.address });
+      if (behindFront) void this.#startLink(carrier, origin);
+      else this.#start(carrier, origin, { peerAddress: origin.address });
     });
     this.#carriers.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
@@ -72,28 +74,31 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   }
 
   /** A link's session begins when its front has said for whom it is; who says nothing right is cut off. */
-  async #startLink(carrier: Duplex, { peer: front }: ConnectionOrigin): Promise<void> {
+  async #startLink(carrier: Duplex, origin: ConnectionOrigin): Promise<void> {
     this.#silent.add(carrier);
-    const hello = await readFrontHello(carrier, this.#options.greetingTimeout ?? GREETING_TIMEOUT);
+    const { greetingTimeout } = carrierLimits(this.#options.limits);
+    const hello = await readFrontHello(carrier, greetingTimeout);
     this.#silent.delete(carrier);
     if (hello === undefined) return void carrier.destroy();
     const { address, port, streamWindow, keyWindow, maxConcurrentStreams } = hello;
-    const own = sessionConfig(this.#options.config);
+    const own = this.#config;
     const config = {
-      ...this.#options.config,
+      ...own,
       // What the client was told counts, not what this side would have said.
       streamWindow,
       sessionWindow: Math.min(own.sessionWindow, keyWindow),
       maxConcurrentStreams: Math.max(1, Math.min(own.maxConcurrentStreams, maxConcurrentStreams)),
     };
-    const peer = address === '' ? `local behind ${front}` : `${address}:${port}`;
-    this.#start(carrier, peer, { config, peerAddress: address === '' ? undefined : address, link: true });
+    const peer = address === '' ? `local behind ${origin.peer}` : `${address}:${port}`;
+    const options = { config, peerAddress: address === '' ? undefined : address, link: true };
+    this.#start(carrier, { ...origin, peer }, options);
   }
 
-  #start(carrier: Duplex, peer: string, options: Partial<MuxSessionOptions>): void {
-    const session = new MuxSession(carrier, { ...this.#options, role: 'server', ...options });
+  #start(carrier: Duplex, { peer, client }: ConnectionOrigin, options: Partial<MuxSessionOptions>): void {
+    const config = this.#config;
+    const session = new MuxSession(carrier, { ...this.#options, config, role: 'server', ...options });
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
-    this.emit('session', session, peer);
+    this.emit('session', session, peer, client);
   }
 }

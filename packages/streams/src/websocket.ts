@@ -7,10 +7,17 @@ import { withSignal } from './with-signal.ts';
 export const SUBPROTOCOL = 'spdy-3.1';
 /** Largest WebSocket message that is accepted, in bytes. Messages are slices of a byte stream; this only bounds memory. */
 const MAX_MESSAGE = 1024 * 1024;
+/** Most frames of a message, and most pieces it may come in: each costs more memory than its byte. 256 bytes each on average are enough for anybody. */
+const MAX_PIECES = 4096;
 const HANDSHAKE_TIMEOUT = 10_000;
 
 // Compression would leak secrets by length and open the door to inflate bombs; both sides refuse it.
-const COMMON = { perMessageDeflate: false, maxPayload: MAX_MESSAGE } as const;
+const COMMON = {
+  perMessageDeflate: false,
+  maxPayload: MAX_MESSAGE,
+  maxFragments: MAX_PIECES,
+  maxBufferedChunks: MAX_PIECES,
+} as const;
 
 /** Opens a WebSocket carrier. Rejects with the error of the connection, or the signal's reason. */
 export function connectWebSocket(

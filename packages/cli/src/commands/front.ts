@@ -1,8 +1,9 @@
 import { isAuthority } from '@keymux/keys';
-import { Front } from '@keymux/proxy';
+import { DEFAULT_FRONT_LIMITS, FRONT_LIMIT_RANGES, Front } from '@keymux/proxy';
 import { z } from 'zod';
-import { assignments, list, listenAddress, readConfig } from '../config.ts';
+import { assignments, flag, list, listenAddress, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
+import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
 
@@ -10,6 +11,8 @@ const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   host: assignments,
   origin: list,
+  limit: limits(DEFAULT_FRONT_LIMITS, FRONT_LIMIT_RANGES),
+  behindBalancer: flag,
 });
 
 /** `keymux front` */
@@ -18,7 +21,12 @@ export async function front(argv: Record<string, unknown>, output: Output): Prom
   if (config.host.size === 0)
     throw new ConfigError('no host to stand in front of: give --host NAME=ADDRESS for each');
   const hosts = new Map([...config.host].map(([name, address]) => [name, placeOf(name, address)]));
-  const server = new Front({ hosts, origins: config.origin });
+  const server = new Front({
+    hosts,
+    origins: config.origin,
+    limits: config.limit,
+    countedBy: config.behindBalancer ? 'connection' : 'address',
+  });
   server.on('run', ({ peer, host, served }) => {
     const known = served ? '' : ': no such host here, refused';
     output.log({ event: 'run', peer, host, served }, `${peer} asks for a key of ${host || 'nobody'}${known}`);

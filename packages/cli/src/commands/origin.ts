@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '@keymux/keys';
 import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
+import { DEFAULT_SERVER_LIMITS, SERVER_RANGES } from '@keymux/streams';
 import { z } from 'zod';
 import { algorithms, assignments, flag, isAnonymous, list, listenAddress, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { serverIdentities } from '../identities.ts';
 import { keyLogFiles } from '../key-log-files.ts';
 import { addUse, loadKeys } from '../keys.ts';
+import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
 
@@ -24,6 +26,8 @@ const schema = z.object({
   secret: z.string().optional(),
   origin: list,
   behindFront: flag,
+  limit: limits(DEFAULT_SERVER_LIMITS, SERVER_RANGES),
+  behindBalancer: flag,
   keylog: list,
   earlyMethods: list.transform((values) => values.flatMap((value) => value.toUpperCase().split(','))),
 });
@@ -79,6 +83,8 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   );
   const server = new Origin({
     ...{ keeper, hosts, origins: config.origin, behindFront: config.behindFront },
+    limits: config.limit,
+    countedBy: config.behindBalancer ? 'connection' : 'address',
     keyLog: keyLogFiles(config.keylog, output),
     ...(config.earlyMethods.length > 0 && { earlyMethods: config.earlyMethods }),
   });

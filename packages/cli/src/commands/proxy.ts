@@ -1,8 +1,9 @@
-import { ConnectProxy } from '@keymux/proxy';
+import { ConnectProxy, DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy';
 import { z } from 'zod';
 import { flag, list, listenAddress, readConfig } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
 import { addUse, loadKeys } from '../keys.ts';
+import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
 
@@ -18,12 +19,9 @@ const schema = z.object({
   anonymous: flag,
   earlyConnect: flag,
   origin: list,
-  connectTimeout: z.coerce
-    .number(TIMEOUT)
-    .int(TIMEOUT)
-    .min(100, TIMEOUT)
-    .max(600_000, TIMEOUT)
-    .default(10_000),
+  connectTimeout: z.coerce.number(TIMEOUT).int(TIMEOUT).min(100, TIMEOUT).max(600_000, TIMEOUT).optional(),
+  limit: limits(DEFAULT_PROXY_LIMITS, PROXY_RANGES),
+  behindBalancer: flag,
 });
 
 /** `keymux proxy` */
@@ -43,7 +41,11 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
     level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
     origins: config.origin,
     earlyConnect: config.earlyConnect,
-    connectTimeout: config.connectTimeout,
+    limits: {
+      ...config.limit,
+      ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
+    },
+    countedBy: config.behindBalancer ? 'connection' : 'address',
   });
   server.on('connect', (report) => {
     const { destination, status, level, identity, peer, payloadOutside, reason } = report;

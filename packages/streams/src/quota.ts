@@ -1,0 +1,29 @@
+/** Counts what clients have of something, and how much all of them together. */
+export class Quota {
+  readonly #most: number;
+  readonly #mostPerClient: number;
+  readonly #taken = new Map<string, number>();
+  #total = 0;
+
+  constructor(most: number, mostPerClient: number) {
+    this.#most = most;
+    this.#mostPerClient = mostPerClient;
+  }
+
+  /** Takes one for a client. Returns false, and takes none, if it or all together have as many as may be. */
+  take(client: string): boolean {
+    const taken = this.#taken.get(client) ?? 0;
+    if (this.#total >= this.#most || taken >= this.#mostPerClient) return false;
+    this.#taken.set(client, taken + 1);
+    this.#total++;
+    return true;
+  }
+
+  /** Gives one back that was taken. */
+  release(client: string): void {
+    const left = (this.#taken.get(client) as number) - 1;
+    if (left === 0) this.#taken.delete(client);
+    else this.#taken.set(client, left);
+    this.#total--;
+  }
+}
