@@ -28,6 +28,7 @@ export class SessionDriver {
   readonly #events: SessionDriverEvents;
   readonly #timer: DeadlineTimer;
   #flushQueued = false;
+  #handlingEvents = false;
   #peerStatus: number = GOAWAY.OK;
   #finished = false;
 
@@ -88,10 +89,20 @@ export class SessionDriver {
     if (this.#session.wantsInput) this.#carrier.read(true);
   }
 
+  /**
+   * What is done on an event can cause more of them. They follow in their order, and not on the stack: a peer that opens a thousand
+   * streams in one write, each of which is reset when it is seen, must not make it a thousand calls deep.
+   */
   #handleEvents(): void {
-    for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent()) {
-      if (event.type === 'goaway') this.#peerStatus = event.status;
-      this.#events.event(event);
+    if (this.#handlingEvents) return;
+    this.#handlingEvents = true;
+    try {
+      for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent()) {
+        if (event.type === 'goaway') this.#peerStatus = event.status;
+        this.#events.event(event);
+      }
+    } finally {
+      this.#handlingEvents = false;
     }
   }
 
