@@ -120,6 +120,7 @@ export class ControlReceiver {
 
   /** KEY_SWITCH for stream 0. `digest` is that of all that came outside envelopes before its own. */
   switchTo(frame: KeySwitch, digest: Uint8Array, key: KeyInfo | undefined): void {
+    this.#state.accounts.spend('idle', this.#state.now);
     if (key === undefined || key.authority !== '' || key.early) {
       throw keyFailure('session frames switched to a key that is not a connection key');
     }

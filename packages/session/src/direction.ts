@@ -27,6 +27,8 @@ export class Direction {
   generation = 0;
   /** FIN, STREAM_END or a reset has been sent or received. */
   ended = false;
+  /** How often KEY_SWITCH has moved it. */
+  switches = 0;
   /** Payload bytes so far. */
   payload = 0;
   /** Frames so far, clear or sealed. */
@@ -90,6 +92,7 @@ export class Direction {
 
   /** KEY_SWITCH has moved it, in an envelope of `generation`. It is not counted as a frame itself. */
   switched(generation: number): void {
+    this.switches++;
     this.generation = generation;
   }
 

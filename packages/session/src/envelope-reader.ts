@@ -7,20 +7,25 @@ import type { SessionDigest } from './session-digest.ts';
 export class EnvelopeReader {
   readonly #keys: KeyPort | undefined;
   readonly #digest: SessionDigest;
+  readonly #spendIdle: () => void;
   readonly #inside = new FrameDecoder({ place: 'inside', sealed: true });
   /** The key of the open envelope. */
   #key: ReceiveKey | undefined;
   #head: Uint8Array | undefined;
   /** No frame of it has been entered. */
   #atStart = false;
+  /** No frame of it was anything but padding. */
+  #idle = false;
   /** RETIRE was in it. */
   #retired = false;
   /** What KEY_UPDATE must say, if this is the first envelope of a generation that follows another. */
   #expectedUpdate: number | undefined;
 
-  constructor(keys: KeyPort | undefined, digest: SessionDigest) {
+  /** @param spendIdle called for each envelope with nothing inside; throws SessionError if there are too many */
+  constructor(keys: KeyPort | undefined, digest: SessionDigest, spendIdle: () => void) {
     this.#keys = keys;
     this.#digest = digest;
+    this.#spendIdle = spendIdle;
   }
 
   /** What is known of the key that the frame at hand came under; undefined outside an envelope. */
@@ -38,6 +43,7 @@ export class EnvelopeReader {
     this.#key = key;
     this.#head = item.head;
     this.#atStart = true;
+    this.#idle = true;
     this.#retired = false;
     this.#expectedUpdate =
       key.opened === 1 && generation > 0 ? this.#keys?.receiver(keyId, generation - 1)?.opened : undefined;
@@ -57,6 +63,7 @@ export class EnvelopeReader {
     if (this.#atStart) this.#enterGeneration(update);
     else if (update !== undefined) throw keyFailure('KEY_UPDATE is not the first frame');
     this.#atStart = false;
+    this.#idle &&= isPadding;
   }
 
   /** RETIRE was the last frame that its sender sealed under this key (spec 3.3). */
@@ -82,6 +89,7 @@ export class EnvelopeReader {
     if (this.#inside.midFrame) throw keyFailure('an envelope that ends inside a frame');
     this.#digest.update(head);
     this.#key = this.#head = undefined;
+    if (this.#idle) this.#spendIdle(); // opening it was work all the same
   }
 }
 

@@ -44,7 +44,9 @@ export class Receiver {
     this.#outside = new FrameDecoder({ place, sealed: state.keys !== undefined });
     // What is on the carrier behind a front, only the front knows; it tells what is needed (spec 10.5).
     this.#digest = new SessionDigest(state.link ? undefined : state.createHash);
-    this.#envelope = new EnvelopeReader(state.keys, this.#digest);
+    this.#envelope = new EnvelopeReader(state.keys, this.#digest, () =>
+      state.accounts.spend('idle', state.now),
+    );
     this.#control = new ControlReceiver(state, sender);
     this.#streams = new StreamReceiver(state, sender);
   }

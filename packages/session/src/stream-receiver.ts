@@ -59,8 +59,10 @@ export class StreamReceiver {
   /** Handles KEY_SWITCH of a stream (spec 4.5). It is ignored if the stream was reset while it was on its way. */
   switchTo(frame: KeySwitch, key: KeyInfo | undefined): void {
     const stream = this.#known(frame.streamId);
-    if (stream === undefined) this.#state.accounts.spend('idle', this.#state.now);
-    else if (key === undefined || !this.#maySwitch(stream, frame, key)) {
+    // There and back again is work without end.
+    if (stream === undefined || stream.in.switches > 0) this.#state.accounts.spend('idle', this.#state.now);
+    if (stream === undefined) return;
+    if (key === undefined || !this.#maySwitch(stream, frame, key)) {
       throw keyFailure(
         `KEY_SWITCH: frames of stream ${stream.id} were lost, added or changed on the way, or its sender does not hold the key before`,
       );

@@ -1,7 +1,12 @@
 import { RST } from '@keymux/frames';
 import { DEFAULT_BUDGETS } from '@keymux/session';
 import { describe, expect, test } from 'vitest';
-import { HEADERS, ScriptedPeer, type ScriptFrame } from '../../../test/support/scripted-peer.ts';
+import {
+  HEADERS,
+  ScriptedPeer,
+  type ScriptFrame,
+  switchDigestOf,
+} from '../../../test/support/scripted-peer.ts';
 import { expectFailure } from './support.ts';
 
 const budgets = {
@@ -89,6 +94,39 @@ describe('everything that a peer can cause has a budget (spec 7.3, rule R5)', ()
       peer.sees();
       expect(peer.session.error).toBeUndefined();
     }
+  });
+
+  test('envelopes with nothing but padding inside', () => {
+    const peer = new ScriptedPeer({ keys: true, config: { budgets } });
+    peer.establish({ keyId: 1, authority: 'a' });
+    for (let n = 0; n < 3; n++) peer.seals(1, { type: 'padding', length: 100 });
+    peer.seals(1, { type: 'syn-stream', streamId: 1, slot: 1 }, { type: 'padding', length: 100 });
+    expect(peer.session.error).toBeUndefined();
+    peer.seals(1, { type: 'padding', length: 100 });
+    expectFailure(peer, 'EXCESSIVE_LOAD');
+  });
+
+  test('a stream that is switched there and back again', () => {
+    const peer = new ScriptedPeer({ keys: true, config: { budgets } });
+    peer.establish({ keyId: 1, authority: 'a' });
+    peer.establish({ keyId: 3, authority: 'b' });
+    peer.seals(1, { type: 'syn-stream', streamId: 1, slot: 1 });
+    const digest = switchDigestOf(1, []);
+    const count = 1;
+    const move = (from: number, to: number): void =>
+      peer.seals(to, {
+        ...{ type: 'key-switch', streamId: 1, previousKeyId: from, previousGeneration: 0, count, digest },
+      });
+    for (const [from, to] of [
+      [1, 3],
+      [3, 1],
+      [1, 3],
+      [3, 1],
+    ] as const)
+      move(from, to);
+    expect(peer.session.error).toBeUndefined();
+    move(1, 3);
+    expectFailure(peer, 'EXCESSIVE_LOAD');
   });
 
   test('10,000 streams that are opened and reset (CVE-2023-44487): far fewer reach the user', () => {
