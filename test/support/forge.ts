@@ -26,15 +26,17 @@ export interface SynOptions {
   readonly fin?: boolean;
   readonly slot?: number;
   readonly priority?: number;
+  readonly unidirectional?: boolean;
   /** Of the direction that the frame goes in; by default one in which no header block went before. */
   readonly compressor?: HeaderCompressor;
 }
 
 export function clearSyn(streamId: number, headers: HeaderList, options: SynOptions = {}): Uint8Array {
   const { fin = false, slot = 0, priority = 3, compressor = new HeaderCompressor() } = options;
+  const { unidirectional = false } = options;
   return encodeControl({
     ...{ type: 'syn-stream', streamId, associatedId: 0, priority, slot, fin },
-    ...{ unidirectional: false, payloadOutside: false },
+    ...{ unidirectional, payloadOutside: false },
     block: compressor.compress(encodeHeaderBlock(headers)),
   });
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from '@keymux/client';
 import { expect } from 'vitest';
@@ -174,15 +175,28 @@ export async function regulars(scope: Scope, siege: Siege, host: string, path = 
     const body = await bodyOf(answer);
     if (answer.status !== 200 || body === '') throw new Error(`status ${answer.status}, body "${body}"`);
   };
-  const newcomer = async (): Promise<void> => {
-    const fresh = await Client.connect(siege.address);
-    try {
-      await ask(fresh);
-    } finally {
-      fresh.session.destroy();
-    }
+  return [() => ask(client), () => withFresh(siege, ask)];
+}
+
+/** Two clients of a proxy, with tunnels to a destination that sends everything back; one keeps its session, the other does not. */
+export async function callers(scope: Scope, siege: Siege, destination: number): Promise<Bystander[]> {
+  const client = await connectClient(scope, siege.address);
+  const call = async (by: Client): Promise<void> => {
+    const tunnel = await by.tunnel('127.0.0.1', destination);
+    tunnel.end('are you there?');
+    const echo = await text(tunnel);
+    if (echo !== 'are you there?') throw new Error(`the echo is "${echo}"`);
   };
-  return [() => ask(client), newcomer];
+  return [() => call(client), () => withFresh(siege, call)];
+}
+
+async function withFresh(siege: Siege, use: (client: Client) => Promise<void>): Promise<void> {
+  const fresh = await Client.connect(siege.address);
+  try {
+    await use(fresh);
+  } finally {
+    fresh.session.destroy();
+  }
 }
 
 /** The others have noticed nothing: every request was answered, and the server never needed `growth` bytes more than before. */

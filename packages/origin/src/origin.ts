@@ -69,7 +69,10 @@ export class Origin extends EventEmitter<OriginEvents> {
       config: { acceptEarly: acceptMethods(earlyMethods), ...config },
     });
     this.#server.on('session', (session, peer) => {
-      session.on('stream', (stream) => void this.#serve(session, stream, peer));
+      session.on('stream', (stream) => {
+        if (stream.unidirectional) stream.destroy();
+        else stream.holdUntil(this.#serve(session, stream, peer));
+      });
       this.emit('session', session, peer);
     });
     this.#server.on('error', (error) => {

@@ -79,7 +79,10 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     const acceptEarly = acceptMethods(options.earlyConnect ? ['CONNECT'] : []);
     this.#server = new SessionServer({ ...options, config: { acceptEarly, ...options.config } });
     this.#server.on('session', (session, peer, client) => {
-      session.on('stream', (stream) => void this.#serve(stream, peer, client));
+      session.on('stream', (stream) => {
+        if (stream.unidirectional) stream.destroy();
+        else stream.holdUntil(this.#serve(stream, peer, client));
+      });
       this.emit('session', session, peer);
     });
     this.#server.on('error', (error) => {

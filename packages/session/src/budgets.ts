@@ -17,7 +17,7 @@ export interface Budgets {
   readonly settings: Budget;
   /** Streams the peer opened and reset itself, or made us reset (CVE-2023-44487, CVE-2025-8671). */
   readonly resets: Budget;
-  /** DATA frames without payload and FIN, HEADERS, unknown frames, frames for streams that are gone. */
+  /** DATA frames without payload and FIN, HEADERS, unknown frames, frames for streams that are gone, envelopes with nothing inside. */
   readonly idle: Budget;
   /** WINDOW_UPDATE frames: 64 KB of payload needs one or two. */
   readonly windowUpdates: Budget;
@@ -29,6 +29,16 @@ export interface Budgets {
   readonly queuedAnswers: number;
   /** Frames of any kind but DATA and headers behind it that wait because the peer does not read (CVE-2019-9517). */
   readonly queuedFrames: number;
+  /**
+   * Headers of streams that are not over, in bytes: names, values and 32 for each (CVE-2026-49975). Compressed they cost the peer next to
+   * nothing. A kilobyte is much for one request, so this is enough for 4,096 of them.
+   */
+  readonly heldHeaders: number;
+  /**
+   * Payload for the peer's streams that waits for longer than `stallTimeout` because the peer opens no window, in bytes. It is as much as
+   * 64 downloads hold that somebody has paused.
+   */
+  readonly stalledPayload: number;
 }
 
 export const DEFAULT_BUDGETS: Budgets = {
@@ -41,6 +51,8 @@ export const DEFAULT_BUDGETS: Budgets = {
   dribbles: { burst: 1000, perSecond: 100 },
   queuedAnswers: 8,
   queuedFrames: 8192,
+  heldHeaders: 4 * 1024 * 1024,
+  stalledPayload: 4 * 1024 * 1024,
 };
 
 /** Those that are accounts; the others are bounds. */

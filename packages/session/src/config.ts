@@ -25,6 +25,8 @@ export interface SessionLimits {
   readonly keepAliveTimeout: number;
   /** How long after GOAWAY open streams may take to end. */
   readonly drainTimeout: number;
+  /** How long payload may wait for the peer's windows while more than `budgets.stalledPayload` waits; 0 for ever. */
+  readonly stallTimeout: number;
   /** How long a frame may take to come whole; for a server also how long the first one may be waited for. */
   readonly frameTimeout: number;
   /** How long the carrier may take to accept what it was given last, at most 256 KiB and a frame. */
@@ -76,6 +78,7 @@ export const DEFAULT_CONFIG: SessionConfig = {
   drainTimeout: 30_000,
   frameTimeout: 30_000,
   outputTimeout: 60_000,
+  stallTimeout: 60_000,
   acceptEarly: acceptMethods(SAFE_METHODS),
   peerFlowControl: 'full',
   padding: 'none',
@@ -92,6 +95,7 @@ export const SESSION_RANGES: Ranges<Omit<SessionLimits, 'budgets'>> = {
   keepAlive: [0, LONGEST],
   keepAliveTimeout: [1, LONGEST],
   drainTimeout: [0, LONGEST],
+  stallTimeout: [0, LONGEST],
   frameTimeout: [1, LONGEST],
   outputTimeout: [1, LONGEST],
 };

@@ -150,11 +150,11 @@ export class Sender {
   }
 
   /** Ends a stream in both directions and forgets it. A peer that has not heard of it need not hear of its end. */
-  reset(stream: Stream, status: number): void {
+  reset(stream: Stream, status: number, cause?: Error): void {
     if (stream.started || !stream.ours) {
       this.#pushReset(stream.id, stream.sendsUnder, status, stream.ours);
     }
-    this.#state.emit({ type: 'reset', id: stream.id, status, origin: 'local' });
+    this.#state.emit({ type: 'reset', id: stream.id, status, origin: 'local', ...(cause && { cause }) });
     removeStream(this.#state, stream);
   }
 
@@ -166,7 +166,10 @@ export class Sender {
   /** Queues what comes after SYN_STREAM or SYN_REPLY. */
   enqueue(stream: Stream, item: OutboxItem): void {
     stream.outbox.push(item);
-    if (item.type === 'data') stream.queuedPayload += item.rest.length;
+    if (item.type === 'data') {
+      stream.queuedPayload += item.rest.length;
+      if (!stream.ours) this.#state.waitingPayload += item.rest.length;
+    }
     if (item.type === 'switch') stream.queuedSwitches++;
     this.wake(stream);
   }
@@ -303,6 +306,7 @@ export class Sender {
     if (!whole) item.rest = rest.subarray(size);
     const fin = whole && this.#takeWithEnd(stream);
     stream.queuedPayload -= size;
+    if (!stream.ours) this.#state.waitingPayload -= size;
     stream.sendWindow.spend(size);
     windows.spend(keyId, size);
     this.#streams.data(stream, whole ? rest : rest.subarray(0, size), fin);

@@ -12,7 +12,8 @@ import { Receiver } from './receiver.ts';
 import { Retirement } from './retirement.ts';
 import { Sender } from './sender.ts';
 import { announcement, firstStreamId, initialState, type SessionOptions } from './session-options.ts';
-import { removeStream, type SessionState } from './state.ts';
+import { StalledStreams } from './stalled-streams.ts';
+import { letGo, removeStream, type SessionState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
 
@@ -23,7 +24,7 @@ const MAX_PING_ID = 0xffff_ffff;
  * - from the carrier: `receive`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
  * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
- * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `ping`, `goAway`, `destroy`
+ * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `hold`, `letGo`, `ping`, `goAway`, `destroy`
  *
  * Commands throw UsageError and change nothing if they cannot be carried out. Errors of the peer come as events. After any of
  * the first and last kind there may be output, events, and another deadline.
@@ -38,6 +39,7 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #frameClock: FrameClock;
   readonly #outputClock: OutputClock;
+  readonly #stalledStreams: StalledStreams;
   readonly #events = new Fifo<SessionEvent>();
   #nextPingId: number;
   /** What our GOAWAY named. */
@@ -66,6 +68,7 @@ export class Session {
     const frameTimeout = config.peerFlowControl === 'none' ? Number.POSITIVE_INFINITY : config.frameTimeout;
     this.#frameClock = new FrameClock(frameTimeout, now, { awaited: role === 'server' });
     this.#outputClock = new OutputClock(config.outputTimeout);
+    this.#stalledStreams = new StalledStreams(this.#state, this.#sender);
     this.#nextPingId = role === 'client' ? 1 : 2;
     if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
     this.#sender.session(announcement(this.#state));
@@ -115,6 +118,7 @@ export class Session {
       this.#state.keys?.handleDeadline(now);
       if (this.#drainBy !== undefined && now >= this.#drainBy) this.#endDraining();
       this.#outputClock.check(now);
+      this.#stalledStreams.check(now);
       if (!this.#reading) return;
       this.#frameClock.check(now);
       this.#checkSilence(now);
@@ -243,7 +247,8 @@ export class Session {
       : Number.POSITIVE_INFINITY;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
     const keys = this.#state.keys?.nextDeadline() ?? Number.POSITIVE_INFINITY;
-    const next = Math.min(silence, this.#outputClock.deadline, drain, keys);
+    const stalled = Math.min(this.#outputClock.deadline, this.#stalledStreams.deadline);
+    const next = Math.min(silence, stalled, drain, keys);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
@@ -260,6 +265,11 @@ export class Session {
 
   get streamCount(): number {
     return this.#state.streams.size;
+  }
+
+  /** Whether the stream is open. */
+  isOpen(id: number): boolean {
+    return this.#state.streams.has(id);
   }
 
   /** Whether `open` would be accepted now. */
@@ -318,6 +328,20 @@ export class Session {
   /** Says that `bytes` of payload from `data` events are done with, so that the peer may send more. */
   consume(id: number, bytes: number): void {
     this.#commands.consume(id, bytes);
+  }
+
+  /**
+   * Says that somebody handles a stream of the peer. If it ends before our answer is complete, it goes on counting against
+   * `maxConcurrentStreams` until `letGo` (spec 2.4). Does nothing if the stream is over.
+   */
+  hold(id: number): void {
+    const stream = this.#state.streams.get(id);
+    if (stream !== undefined && !stream.ours) stream.held = true;
+  }
+
+  /** Says that nobody handles the stream any more. */
+  letGo(id: number): void {
+    letGo(this.#state, id);
   }
 
   /** Asks the peer for a sign of life; the `pong` event carries the returned ID. */

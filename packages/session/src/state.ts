@@ -34,8 +34,14 @@ export interface SessionState {
   peerStreamWindow: number;
   /** The smaller of both sides' switch limits, in bytes of clear payload (spec 4.5). */
   switchLimit: number;
-  /** Streams the peer has open. */
+  /** The peer's streams that are open, or over and still held (spec 2.4). */
   peerStreams: number;
+  /** Those of them that are over: ID to the bytes of their headers. */
+  readonly heldStreams: Map<number, number>;
+  /** Bytes of the headers of all streams, those that are held included (spec 7.3). */
+  headerBytes: number;
+  /** Payload that waits to be sent on the peer's streams, in bytes. */
+  waitingPayload: number;
   /** Streams we have open, and the most the peer allows. */
   ourStreams: number;
   peerMaxStreams: number;
@@ -96,7 +102,14 @@ export function removeStream(state: SessionState, stream: Stream): void {
   if (!state.streams.delete(stream.id)) return;
   state.unconsumed -= stream.unconsumed;
   if (stream.ours) state.ourStreams--;
-  else state.peerStreams--;
+  else state.waitingPayload -= stream.queuedPayload;
+  // Whose answer is complete is handled. Of others that is not known, and they could be made without end (CVE-2023-44487).
+  if (stream.held && !(stream.finished && stream.out.ended)) {
+    state.heldStreams.set(stream.id, stream.headerBytes);
+  } else {
+    state.headerBytes -= stream.headerBytes;
+    if (!stream.ours) state.peerStreams--;
+  }
   leaveQueue(stream);
   stream.outbox.clear();
   const bound = [stream.receivesUnder, stream.sendsUnder];
@@ -106,6 +119,17 @@ export function removeStream(state: SessionState, stream: Stream): void {
   }
   for (const keyId of bound) unbindUnused(state, stream, keyId);
   state.emit({ type: 'closed', id: stream.id });
+}
+
+/** Lets go of a stream that was held: it no longer counts once it is over (spec 2.4). */
+export function letGo(state: SessionState, id: number): void {
+  const stream = state.streams.get(id);
+  if (stream !== undefined) stream.held = false;
+  const headerBytes = state.heldStreams.get(id);
+  if (headerBytes === undefined) return;
+  state.heldStreams.delete(id);
+  state.headerBytes -= headerBytes;
+  state.peerStreams--;
 }
 
 /** Forgets a stream whose directions have both ended properly. */

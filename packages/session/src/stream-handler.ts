@@ -49,6 +49,7 @@ export class StreamHandler {
     // A copy: `bytes` is a view that would keep a whole chunk alive as long as the stream.
     const syn = state.createHash && { bytes: bytes.slice(), generation: key?.generation ?? 0 };
     const stream = addStream(state, { id, ours: false, priority, payloadOutside, openedUnder, syn });
+    this.#holdHeaders(stream, headers);
     bindDirection(state, stream, stream.in, openedUnder);
     stream.in.noteFrame(bytes, key?.generation ?? 0, state);
     if (unidirectional) stream.out.ended = true;
@@ -126,6 +127,7 @@ export class StreamHandler {
     if (draining) throw refused('going away');
     if (key !== undefined && retiredKeys.has(key.keyId)) throw refused('the key is retired');
     if (peerStreams >= config.maxConcurrentStreams) throw refused('too many concurrent streams');
+    if (!this.#roomFor(headers)) throw refused('too many headers are held');
     if (key?.early && (key.mayRepeat || !config.acceptEarly(headers)))
       throw refused('not acceptable as early data');
   }
@@ -137,9 +139,23 @@ export class StreamHandler {
       throw new StreamError('ERR_KEYMUX_STREAM_IN_USE', RST.STREAM_IN_USE, 'a second SYN_REPLY');
     this.#requireOpen(stream);
     this.#forbidFin(stream, frame.fin);
+    if (!this.#roomFor(headers))
+      throw new StreamError('ERR_KEYMUX_HEADERS', RST.FRAME_TOO_LARGE, 'too many headers are held');
+    this.#holdHeaders(stream, headers);
     stream.replied = true;
     this.#state.emit({ type: 'reply', id: stream.id, headers, key });
     if (frame.fin) this.#endIn(stream);
+  }
+
+  /** Whether the session can hold these headers too (spec 7.3): compressed they have cost the peer next to nothing. */
+  #roomFor(headers: HeaderList): boolean {
+    const { headerBytes, config } = this.#state;
+    return headerBytes + sizeOf(headers) <= config.budgets.heldHeaders;
+  }
+
+  #holdHeaders(stream: Stream, headers: HeaderList): void {
+    stream.headerBytes += sizeOf(headers);
+    this.#state.headerBytes += sizeOf(headers);
   }
 
   #headers(stream: Stream, frame: Headers, block: Uint8Array, key: KeyInfo | undefined): void {
@@ -214,3 +230,10 @@ export class StreamHandler {
 }
 
 const refused = (why: string): StreamError => new StreamError('ERR_KEYMUX_REFUSED', RST.REFUSED_STREAM, why);
+
+/** What headers count: about the memory that they take, even if they are empty. In bytes. */
+function sizeOf(headers: HeaderList): number {
+  let size = 0;
+  for (const [name, value] of headers) size += name.length + value.length + 32;
+  return size;
+}

@@ -79,6 +79,10 @@ export class Stream implements QueueLink {
   readonly sendWindow: SendWindow;
   readonly receiveWindow: ReceiveWindow;
   readonly outbox = new Fifo<OutboxItem>();
+  /** The peer's headers for it, in bytes as they are counted (spec 7.3). */
+  headerBytes = 0;
+  /** Of the peer: somebody handles it, who will say when that is over. */
+  held = false;
   /** Payload that was handed out and not consumed, in bytes. */
   unconsumed = 0;
   /** Payload bytes in the outbox. */

@@ -26,12 +26,13 @@ export const DEFAULT_CARRIER_LIMITS: CarrierLimits = {
 };
 
 const { streamWindow, sessionWindow, maxConcurrentStreams, switchLimit, budgets } = DEFAULT_CONFIG;
-const { keepAlive, keepAliveTimeout, drainTimeout, frameTimeout, outputTimeout } = DEFAULT_CONFIG;
+const { keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, outputTimeout } =
+  DEFAULT_CONFIG;
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   ...DEFAULT_CARRIER_LIMITS,
   ...{ streamWindow, sessionWindow, maxConcurrentStreams, switchLimit, budgets },
-  ...{ keepAlive, keepAliveTimeout, drainTimeout, frameTimeout, outputTimeout },
+  ...{ keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, outputTimeout },
 };
 
 export const CARRIER_RANGES: Ranges<CarrierLimits> = {

@@ -301,6 +301,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #incoming(event: SessionEvent & { type: 'stream' }): void {
     const { id, headers, payloadOutside, unidirectional, associatedId, priority, key } = event;
+    // What the peer has reset before anybody saw it is nobody's work (CVE-2023-44487). A stream that wants no answer can be over properly.
+    if (!unidirectional && !this.#session.isOpen(id)) return;
     const head = { headers, payloadOutside, unidirectional, associatedId, priority, key };
     const stream = this.#adopt({ id, ours: false, ...head });
     if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);

@@ -20,6 +20,8 @@ export interface StreamHost {
   consume(id: number, bytes: number): void;
   reply(id: number, headers: HeaderList, options: { fin?: boolean; keyId?: number | undefined }): void;
   switchKey(id: number, keyId: number): void;
+  hold(id: number): void;
+  letGo(id: number): void;
 }
 
 export interface MuxStreamOptions {
@@ -167,6 +169,18 @@ export class MuxStream extends Duplex {
   /** Ends the stream in both directions at once, telling the peer why. */
   reset(status: number = RST.CANCEL): void {
     this.#host?.reset(this.id, status);
+  }
+
+  /**
+   * Counts the stream among those that the peer has open until `handling` has settled, even if the peer resets it before (spec 2.4).
+   * To be called when the stream comes.
+   */
+  holdUntil(handling: Promise<unknown>): void {
+    const host = this.#host;
+    if (host === undefined) return;
+    host.hold(this.id);
+    const letGo = (): void => host.letGo(this.id);
+    handling.then(letGo, letGo);
   }
 
   // From the session

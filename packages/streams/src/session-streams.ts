@@ -96,6 +96,8 @@ export class SessionStreams {
       this.#session.reply(id, headers, options);
       this.#driver.flush();
     },
+    hold: (id: number): void => this.#session.hold(id),
+    letGo: (id: number): void => this.#session.letGo(id),
     switchKey: (id: number, keyId: number): void => {
       this.#session.switchKey(id, keyId);
       this.#driver.flush();

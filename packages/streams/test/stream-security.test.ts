@@ -89,7 +89,17 @@ describe('what was learned under one key may travel under another', () => {
 });
 
 it('each header set keeps the protection that it came with', () => {
-  const host = { send() {}, end() {}, reset() {}, consume() {}, reply() {}, headers() {}, switchKey() {} };
+  const host = {
+    send() {},
+    end() {},
+    reset() {},
+    consume() {},
+    reply() {},
+    headers() {},
+    switchKey() {},
+    hold() {},
+    letGo() {},
+  };
   const options = { id: 1, ours: true, headers: [], payloadOutside: false, key: undefined };
   const stream = new MuxStream(host, options);
   const trailers: unknown[] = [];
