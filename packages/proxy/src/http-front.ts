@@ -57,7 +57,7 @@ async function tunnel(
     socket.off('close', abort);
     socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
     if (head.length > 0) socket.unshift(head);
-    await joinStreams(socket, stream);
+    joinStreams(socket, stream);
   } catch (error) {
     refuse(socket, statusOf(error), (error as Error).message);
   }

@@ -121,7 +121,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       }
       this.#report(stream, peer, destination, 200);
       stream.respond(encodeResponse(200, 'Connection Established'));
-      await joinStreams(stream, socket);
+      joinStreams(stream, socket);
     } catch (error) {
       socket?.destroy();
       this.#refuse(stream, peer, destination, error as Error);
@@ -161,8 +161,11 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       throw new DialError(403, `the key of this client does not permit ${request.path}`);
     }
     const gone = new AbortController();
-    stream.once('close', () => gone.abort());
-    return this.#open(client, () => dial(destination, { ...this.#dialing, client, signal: gone.signal }));
+    const abort = (): void => gone.abort();
+    stream.once('close', abort);
+    const dialing = { ...this.#dialing, client, signal: gone.signal };
+    const socket = this.#open(client, () => dial(destination, dialing));
+    return socket.finally(() => stream.off('close', abort));
   }
 
   /** A connection that has a place among those of its client until it is closed. */

@@ -100,7 +100,7 @@ export class MuxStream extends Duplex {
       this.resume(); // nothing will come, so nobody will ask for it
     } else if (this.unidirectional) this.endWithHead();
     // A reset must not kill a process that does not listen; it still shows in pipeline(), finished() and `errored`.
-    this.on('error', () => undefined);
+    this.on('error', ignore);
   }
 
   /** The peer's answer to a stream of ours, once the `reply` event came. */
@@ -334,6 +334,8 @@ export class MuxStream extends Duplex {
     return this;
   }
 }
+
+function ignore(): void {}
 
 /** What the peer is told about the reason. Aborting is not a failure. */
 function statusFor(error: Error | null): number {
