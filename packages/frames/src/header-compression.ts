@@ -109,7 +109,7 @@ export class HeaderDecompressor {
 
 function startDeflate(): ZStream {
   const stream = new ZStream();
-  zlibDeflateInit2(stream, LEVEL, DEFLATED, WINDOW_BITS, MEM_LEVEL, Z_DEFAULT_STRATEGY);
+  zlibDeflateInit2(stream, LEVEL, DEFLATED, WINDOW_BITS, MEM_LEVEL, Z_DEFAULT_STRATEGY, CLASSIC_HASH);
   zlibDeflateSetDictionary(stream, compressionDictionary());
   return stream;
 }
@@ -157,6 +157,8 @@ const DEFLATED = 8;
 const WINDOW_BITS = 11;
 /** A symbol buffer of 1,023 and a hash table of 2,048 entries. */
 const MEM_LEVEL = 4;
+/** The hash of zlib itself. pako's own has 32,768 entries, 64 KB, whatever MEM_LEVEL says. */
+const CLASSIC_HASH = true;
 
 /** Block bytes that fit a SYN_STREAM, the frame with the longest fields before the block (1.2, 1.7). */
 const MAX_COMPRESSED = LIMITS.headerFrameLength - 10;
