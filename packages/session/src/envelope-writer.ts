@@ -23,6 +23,8 @@ export class EnvelopeWriter {
   #plaintextBytes = 0;
   /** `#slab` from `#start` to `#end` belongs to the list at hand and is not in it yet. */
   #slab = new Uint8Array(0);
+  /** A slab was used up by the output at hand. */
+  #busy = false;
   #start = 0;
   #end = 0;
 
@@ -110,6 +112,7 @@ export class EnvelopeWriter {
     const output = this.#output;
     this.#output = [];
     this.#outputBytes = 0;
+    this.#busy = false;
     return output;
   }
 
@@ -152,7 +155,8 @@ export class EnvelopeWriter {
     }
     if (this.#slab.length - this.#end < piece.length) {
       this.#closePiece(list);
-      this.#slab = new Uint8Array(SLAB);
+      this.#slab = new Uint8Array(this.#busy ? SLAB : SMALL);
+      this.#busy = true;
       this.#start = this.#end = 0;
     }
     this.#slab.set(piece, this.#end);
@@ -168,4 +172,5 @@ export class EnvelopeWriter {
 
 /** Pieces up to this many bytes are copied together: one more entry in a writev, or one more cipher call, costs more. */
 const SMALL = 2048;
+/** For output that has many of them. A session that says little, of which there may be very many, keeps only SMALL. */
 const SLAB = 16 * 1024;

@@ -2,7 +2,7 @@ import type { RunningHash } from './key-port.ts';
 
 /**
  * The digest of one direction of a session (spec 3.6). Small pieces are gathered, so that a busy clear session pays
- * for one hash call every few hundred frames. Without keys nothing is hashed.
+ * for one hash call every hundred frames. Without keys nothing is hashed.
  */
 export class SessionDigest {
   readonly #hash: RunningHash | undefined;
@@ -39,5 +39,5 @@ export class SessionDigest {
 }
 
 /** Bytes gathered before they are hashed. */
-const SLAB = 4096;
+const SLAB = 1024;
 const NONE = new Uint8Array(32);
