@@ -11,8 +11,13 @@ import { ConnectProxy } from '@keymux/proxy';
 const HOST = '127.0.0.1';
 const HOSTNAME = 'bench.test';
 const LISTEN = { port: 0, host: HOST, backlog: 4096 };
-/** The default allows 1,024. */
-const CONFIG = { maxConcurrentStreams: 20_000 };
+/** All of them are one client's. */
+const PROXY_LIMITS = { maxConcurrentStreams: 1_000_000, tunnels: 1_000_000, tunnelsPerClient: 1_000_000 };
+const ORIGIN_LIMITS = {
+  maxConcurrentStreams: 1_000_000,
+  connections: 1_000_000,
+  connectionsPerClient: 1_000_000,
+};
 /** What is opened at a time. */
 const BATCH = 100;
 
@@ -55,15 +60,15 @@ const commands = {
       await Promise.all(streams.slice(at, at + BATCH).map((stream) => echo(stream, bytes)));
   },
 
-  /** What the process holds, in bytes: `rss` as it stands, the rest when what is dead has been collected. */
+  /** What the process holds, in bytes: `rss` as it stands, `collected` the same when what is dead has been collected, `heap` what is in use. */
   async measure() {
     const { rss } = process.memoryUsage();
     for (let round = 0; round < 3; round++) {
       await turn();
       globalThis.gc();
     }
-    const { heapUsed, external } = process.memoryUsage();
-    return { rss, heap: heapUsed + external };
+    const { rss: collected, heapUsed, external } = process.memoryUsage();
+    return { rss, collected, heap: heapUsed + external };
   },
 };
 
@@ -78,14 +83,16 @@ const servers = {
 
   proxy(destination) {
     const allow = [`${HOST}:${destination}`];
-    return new ConnectProxy({ keeper: keeper(), allow, config: CONFIG }).listen(LISTEN);
+    return new ConnectProxy({ keeper: keeper(), allow, limits: PROXY_LIMITS }).listen(LISTEN);
   },
 
   origin() {
     const handler = () => ({ status: 200, body: new Readable({ read() {} }) });
-    return new Origin({ keeper: keeper(), hosts: [{ name: HOSTNAME, handler }], config: CONFIG }).listen(
-      LISTEN,
-    );
+    return new Origin({
+      keeper: keeper(),
+      hosts: [{ name: HOSTNAME, handler }],
+      limits: ORIGIN_LIMITS,
+    }).listen(LISTEN);
   },
 };
 

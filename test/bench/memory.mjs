@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { halfOfDescriptors } from '@keymux/streams';
 
 const PROGRAM = fileURLToPath(new URL('memory-process.mjs', import.meta.url));
 /** What goes each way through a stream that is used, in bytes. */
@@ -20,6 +21,10 @@ const { values } = parseArgs({
 const STREAMS = Number(values.streams);
 const SESSIONS = Number(values.sessions);
 const STREAMS_OF_A_SESSION = 10;
+/** Opened first: what is loaded and made once counts for nobody. */
+const FIRST = 100;
+/** A tunnel is a connection of the proxy's, which keeps half of its descriptors for clients. */
+const TUNNELS = Math.min(STREAMS, halfOfDescriptors() - FIRST);
 
 /** A process of the benchmark; its methods are the commands of memory-process.mjs. */
 class Peer {
@@ -50,7 +55,7 @@ function growth(before, after, count) {
   return Object.fromEntries(
     Object.keys(after).map((who) => {
       const each = (what) => (after[who][what] - before[who][what]) / count / 1024;
-      return [who, { rss: each('rss'), heap: each('heap') }];
+      return [who, { rss: each('rss'), collected: each('collected'), heap: each('heap') }];
     }),
   );
 }
@@ -74,12 +79,12 @@ async function tunnels(secret) {
       sessions: 1,
       authority: '',
     });
-    await client.ask('open', { each: 100, destination: to }); // what is loaded and made once counts for nobody
+    await client.ask('open', { each: FIRST, destination: to });
     const before = await measure({ client, proxy });
-    await client.ask('open', { each: STREAMS, destination: to });
-    const idle = growth(before, await measure({ client, proxy }), STREAMS);
+    await client.ask('open', { each: TUNNELS, destination: to });
+    const idle = growth(before, await measure({ client, proxy }), TUNNELS);
     await client.ask('use', { bytes: USE });
-    return { idle, used: growth(before, await measure({ client, proxy }), STREAMS) };
+    return { idle, used: growth(before, await measure({ client, proxy }), TUNNELS) };
   } finally {
     for (const peer of [destination, proxy, client]) peer.end();
   }
@@ -92,7 +97,7 @@ async function requests(secret, sessions, each) {
     const port = await origin.ask('listen');
     const authority = 'bench.test';
     await client.ask('connect', { port, authority, sessions: 1 });
-    await client.ask('open', { each: 100 });
+    await client.ask('open', { each: FIRST });
     const before = await measure({ client, origin });
     if (sessions > 1) await client.ask('connect', { port, authority, sessions });
     await client.ask('open', { each });
@@ -108,8 +113,8 @@ for (const [protection, secret] of [
   ['sealed', randomBytes(32).toString('hex')],
 ]) {
   const { idle, used } = await tunnels(secret);
-  rows.push({ what: 'idle tunnel', count: STREAMS, protection, ...idle });
-  rows.push({ what: 'tunnel after 64 KiB each way', count: STREAMS, protection, ...used });
+  rows.push({ what: 'idle tunnel', count: TUNNELS, protection, ...idle });
+  rows.push({ what: 'tunnel after 64 KiB each way', count: TUNNELS, protection, ...used });
   rows.push({ what: 'open request', count: STREAMS, protection, ...(await requests(secret, 1, STREAMS)) });
   const sessions = await requests(secret, SESSIONS, STREAMS_OF_A_SESSION);
   rows.push({ what: 'session with 10 open requests', count: SESSIONS, protection, ...sessions });
@@ -117,8 +122,9 @@ for (const [protection, secret] of [
 
 if (values.json) console.log(JSON.stringify({ node: process.version, unit: 'KiB', rows }, null, 2));
 else {
-  const cell = (peer) => (peer ? `${peer.rss.toFixed(1)} / ${peer.heap.toFixed(1)}` : '');
-  console.log(`KiB each, RSS / heap in use; Node ${process.version}`);
+  const cell = (peer) =>
+    peer ? [peer.rss, peer.collected, peer.heap].map((kib) => kib.toFixed(1)).join(' / ') : '';
+  console.log(`KiB each, RSS / RSS after a collection / heap in use; Node ${process.version}`);
   console.table(
     rows.map(({ what, count, protection, client, proxy, origin }) => ({
       what,

@@ -28,7 +28,7 @@ function keeper(): Keeper {
 
 /** A server that says back what comes on its streams. */
 async function startServer(maxConcurrentStreams: number): Promise<[SessionServer, number]> {
-  const server = new SessionServer({ keeper: keeper(), config: { maxConcurrentStreams } });
+  const server = new SessionServer({ keeper: keeper(), limits: { maxConcurrentStreams } });
   server.on('session', (session) =>
     session.on('stream', (stream) => {
       stream.respond(REPLY);
