@@ -75,7 +75,9 @@ describe('keymux dump', () => {
 
   test.each([
     ['a file that is no capture', [PROGRAM], 2, 'this is no capture'],
-    ['a file that is not there', ['/nowhere/at-all.pcap'], 1, 'no such file'],
+    ['a file that is not there', ['/nowhere/at-all.pcap'], 2, 'there is no file "/nowhere/at-all.pcap"'],
+    ['a directory', ['/tmp'], 2, '"/tmp" cannot be read: it is a directory'],
+    ['a key log that is not there', ['-', '--keylog', '/nowhere'], 2, 'there is no file "/nowhere"'],
     ['a key log that is none', ['-', '--keylog', PROGRAM], 2, 'line 2 of the key log'],
     ['a stream that is no number', ['-', '--stream', 'x'], 2, 'write a whole number'],
   ])('refuses %s', async (_what, args, exit, message) => {

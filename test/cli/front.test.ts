@@ -134,6 +134,7 @@ describe('keymux front', () => {
       .toMatchObject({ host: 'gamma.test', served: false });
     const clear = await get(`keymux://${ALPHA}/`, '--include');
     expect(clear.code).toBe(1);
+    expect(clear.stderr).toContain('give --key FILE');
     expect(clear.stdout).toMatch(/^421 [\s\S]*keymux-reason: this front passes on what is sealed/);
   });
 
@@ -152,7 +153,7 @@ describe('keymux front', () => {
     const down = await get(`keymux://${ALPHA}/`, '--key', street.keys.alpha);
     expect([down.code, down.stderr]).toEqual([
       3,
-      expect.stringMatching(/cannot be reached behind the front/),
+      expect.stringMatching(/the host alpha\.test \(key \d+\) cannot be reached behind the front/),
     ]);
   });
 

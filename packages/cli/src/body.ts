@@ -1,7 +1,9 @@
-import { createWriteStream, rmSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { constants, createWriteStream, rmSync } from 'node:fs';
+import { access, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { ConfigError, fileFault } from './errors.ts';
 
 /** Where a body goes. */
 export type BodyPlace =
@@ -10,6 +12,21 @@ export type BodyPlace =
   | { readonly kind: 'standard output' }
   /** It is counted, not shown. */
   | { readonly kind: 'nowhere' };
+
+/** Finds out whether a body could be put in its place, before anything is asked for. Rejects with ConfigError. */
+export async function checkPlace(place: BodyPlace): Promise<void> {
+  if (place.kind !== 'file') return;
+  const { path } = place;
+  try {
+    const there = await stat(path).catch(() => undefined);
+    if (there?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    const parent = await stat(dirname(path));
+    if (!parent.isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    await access(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new ConfigError(`--output: ${fileFault(path, 'written', error)}`);
+  }
+}
 
 /** Writes a body to its place. Returns its size in bytes. */
 export async function writeBody(body: Readable, place: BodyPlace): Promise<number> {
@@ -37,7 +54,11 @@ async function writeFile(body: Readable, counter: PassThrough, path: string): Pr
     await pipeline(body, counter, file);
     await rename(partial, path);
   } catch (error) {
-    if ((error as { code?: string }).code !== 'EEXIST') await rm(partial, { force: true });
+    if ((error as { code?: string }).code === 'EEXIST')
+      throw new ConfigError(
+        `--output: "${partial}" is there already: another keymux writes it, or was ended before it was done; then remove it`,
+      );
+    await rm(partial, { force: true });
     throw error;
   } finally {
     keep.abort();

@@ -46,6 +46,15 @@ const COMMANDS = [
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
+const COMPLETION_HELP = `keymux completion
+
+Print a completion script for the shell in $SHELL: bash or zsh
+
+Examples:
+  keymux completion >> ~/.bashrc
+  keymux completion >> ~/.zshrc
+`;
+
 /** Runs the program with its arguments (without node and the script); resolves with the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   process.stdout.off('error', endWithReader).on('error', endWithReader); // once, however often this is called
@@ -63,6 +72,10 @@ export async function main(args: readonly string[]): Promise<number> {
       }
     };
   const parser = commands(yargs([...args]), run);
+  if (asksAboutCompletion(args)) {
+    process.stdout.write(COMPLETION_HELP);
+    return EXIT.OK;
+  }
   try {
     await parser.parseAsync();
   } catch (error) {
@@ -72,6 +85,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.USAGE;
   }
   return exit;
+}
+
+/** yargs prints the script, whatever else is asked of its command. */
+function asksAboutCompletion(args: readonly string[]): boolean {
+  return args[0] === 'completion' && args.some((arg) => arg === '--help' || arg === '-h');
 }
 
 /** Who reads what is printed has seen enough. */

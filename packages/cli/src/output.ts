@@ -49,6 +49,9 @@ export function printError(error: unknown): void {
   process.stderr.write(`${paint('red', 'keymux')}: ${text}\n`);
 }
 
+/** The options that say where a command listens. */
+const LISTEN = '--listen (with pipe, --source)';
+
 /** The message of an error; those of the system in words. */
 function explain(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return explain(error.errors[0] as Error);
@@ -61,7 +64,15 @@ function explain(error: Error): string {
     case 'ECONNREFUSED':
       return `nothing listens on ${place}`;
     case 'EADDRINUSE':
-      return `${place} is taken: another program listens there`;
+      return `${place} is taken: another program listens there; stop it, or choose another place with ${LISTEN}`;
+    case 'EACCES':
+      return error.message.startsWith('listen')
+        ? `this user may not listen on ${place}; choose another place with ${LISTEN}`
+        : error.message;
+    case 'EADDRNOTAVAIL':
+      return error.message.startsWith('listen')
+        ? `${address} is no address of this machine; choose another with ${LISTEN}`
+        : error.message;
     case 'ENOTFOUND':
       return `there is no host named ${hostname}`;
     case 'EAI_AGAIN':

@@ -10,7 +10,7 @@ export {
   type SessionLimits,
   sessionConfig,
 } from './config.ts';
-export { KeyGoneError, type Origin, SessionError, UsageError } from './errors.ts';
+export { KeyGoneError, keyGone, type Origin, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export {
   DEFAULT_FRONT_CONFIG,

@@ -1,5 +1,5 @@
 import { KeyRegistry, type KeyRegistryOptions, type PeerName } from '@keymux/keys';
-import { type KeyInfo, type SessionEvent, UsageError } from '@keymux/session';
+import { KeyGoneError, type KeyInfo, keyGone, type SessionEvent, UsageError } from '@keymux/session';
 import { AlgorithmChoice, bitSet } from './algorithm-choice.ts';
 import { NegotiationRejectedError } from './errors.ts';
 import { PendingKeys } from './pending-keys.ts';
@@ -85,6 +85,8 @@ export class SessionKeys {
       try {
         return await this.#negotiated.wait(keyId, early, signal);
       } catch (error) {
+        // The keys learn what host a key is for when it is made; who asked for it is to read the name before that as well.
+        if (error instanceof KeyGoneError) throw keyGone(keyId, authority, error.status);
         if (!(error instanceof NegotiationRejectedError)) throw error;
         choice.rejected(error);
       }

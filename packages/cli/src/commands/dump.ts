@@ -1,7 +1,9 @@
-import { createReadStream } from 'node:fs';
+import type { ReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { readCapture, traceCapture } from '@keymux/trace';
 import { z } from 'zod';
 import { flag, numbers, readSettings } from '../config.ts';
+import { ConfigError, fileFault } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { readKeyLog } from '../key-log-files.ts';
 import type { Output } from '../output.ts';
@@ -21,7 +23,7 @@ export async function dump(argv: Record<string, unknown>, output: Output): Promi
   const { file, keylog, payload } = values;
   const keyLog = await readKeyLog(keylog);
   const print = framePrinter(values, output);
-  const source = file === '-' ? process.stdin : createReadStream(file);
+  const source = file === '-' ? process.stdin : await openFile(file);
   let frames = 0;
   for await (const record of traceCapture(readCapture(source), { keyLog, payload })) {
     frames++;
@@ -33,4 +35,14 @@ export async function dump(argv: Record<string, unknown>, output: Output): Promi
     'the capture has no session that it saw begin; start capturing before the connection is opened',
   );
   return EXIT.FAILURE;
+}
+
+async function openFile(path: string): Promise<ReadStream> {
+  try {
+    const file = await open(path);
+    if ((await file.stat()).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    return file.createReadStream();
+  } catch (error) {
+    throw new ConfigError(fileFault(path, 'read', error));
+  }
 }
