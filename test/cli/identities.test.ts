@@ -305,6 +305,16 @@ describe('a relay', () => {
     });
   });
 
+  test('turns a client away that it does not know, whose program then ends', async () => {
+    const { proxy, as, file } = await relay((key) => key, ['127.0.0.1:*']);
+    await writeFile(file('authorized_keys'), '');
+    const { code, stdout, stderr } = await keymuxInside([
+      ...['connect', proxy.address, ...as, '--listen', '127.0.0.1:0', '--json'],
+    ]);
+    expect([code, stdout]).toEqual([4, '']);
+    expect(stderr).toContain('the peer ended the session because of a key');
+  });
+
   test('connects for a key with permitopen= to those places only, with restrict alone nowhere', async () => {
     const servers = [
       await httpServer(scope, (_, r) => void r.end('1')),

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
 import { keymux } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
+import { listen } from '../support/servers.ts';
 import { makeKey } from '../support/tunnel.ts';
 
 const scope = new Scope();
@@ -42,6 +44,13 @@ describe('help', () => {
     expect(stdout).toContain('keymux');
     expect(stdout).toMatch(shell === 'zsh' ? /#compdef keymux/ : /complete .*keymux/);
   });
+});
+
+test('keymux completion --help says what it prints, and where that goes', async () => {
+  const { code, stdout } = await keymux(['completion', '--help']);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^Print a completion script/m);
+  expect(stdout).toMatch(/keymux completion >> ~\/\.bashrc/);
 });
 
 describe('what is refused with status 2', () => {
@@ -124,4 +133,53 @@ test('colours are for terminals, and not where NO_COLOR is set', async () => {
     if (isTTY) Object.defineProperty(process.stderr, 'isTTY', isTTY);
     else Reflect.deleteProperty(process.stderr, 'isTTY');
   }
+});
+
+describe('files that cannot be used', () => {
+  const url = 'keymux://a.test/';
+  test.each([
+    [
+      'get: data that is not there',
+      ['get', url, '-d', '@/nowhere/x'],
+      /--data @\/nowhere\/x: there is no file "\/nowhere\/x"/,
+    ],
+    [
+      'get: no directory for the output',
+      ['get', url, '-o', '/nowhere/x'],
+      /no directory "\/nowhere"; make it first/,
+    ],
+    [
+      'get: a directory for the output',
+      ['get', url, '-o', '/tmp'],
+      /"\/tmp" cannot be written: it is a directory/,
+    ],
+    [
+      'get: a file in place of a directory',
+      ['get', url, '-o', '/etc/passwd/x'],
+      /a part of the path is a file/,
+    ],
+    [
+      'get: no directory for a key log',
+      ['get', url, '--keylog', 'a.test=/nowhere/x'],
+      /--keylog a\.test=.*no directory "\/nowhere"/,
+    ],
+    ['proxy: a key log without a name', ['proxy', '--keylog', 'x.log'], /write NAME=FILE/],
+    [
+      'proxy: a key log for all SSH keys',
+      ['proxy', '--keylog', 'signed=x.log'],
+      /by its fingerprint SHA256:/,
+    ],
+    ['connect: the same', ['connect', 'a:1', '--clear', '--keylog', 'signed=x.log'], /name the host/],
+  ])('%s', async (_what, args, message) => {
+    // Nothing listens where these would connect: that they are refused with 2 shows that they do not try.
+    const to = args[0] === 'get' ? ['--connect-to', '127.0.0.1:1'] : [];
+    expect(await refused([...args, ...to])).toMatch(message);
+  });
+});
+
+test('a port that is taken: the message says how to take another', async () => {
+  const port = await listen(scope, createServer());
+  const { code, stderr } = await keymuxInside(['proxy', '--clear', '--listen', `127.0.0.1:${port}`]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`127.0.0.1:${port} is taken`)]);
+  expect(stderr).toContain('--listen');
 });

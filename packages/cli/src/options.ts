@@ -25,7 +25,7 @@ const KEYLOG = {
   type: 'string',
   array: true,
   describe:
-    'NAME=FILE: append what opens the key of this host, or with this label, for dump and tap; repeatable',
+    'NAME=FILE: append what opens the key of this host or proxy, or with this label or SSH fingerprint, for dump and tap; repeatable',
 } as const;
 
 const limitOptions = {
@@ -81,6 +81,7 @@ export const proxyOptions = (argv: Argv): Argv =>
       describe: 'Web origin whose pages may connect by WebSocket',
     })
     .option('connect-timeout', { type: 'number', describe: 'Milliseconds to reach a destination [10000]' })
+    .option('keylog', KEYLOG)
     .options(limitOptions)
     .example(
       '$0 proxy --listen 0.0.0.0:6121 --key work.key --allow "*:443" --allow "*:80"',
@@ -115,6 +116,7 @@ export const connectOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Send everything to the proxy in the clear, instead of --key',
     })
+    .option('keylog', KEYLOG)
     .example(
       '$0 connect proxy.example:6121 --key work.key',
       'then: curl -x http://127.0.0.1:8118 https://example.com/',

@@ -6,6 +6,7 @@ import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
 import { algorithms, flag, isAnonymous, list, listenAddress, readSettings } from '../config.ts';
 import { withFirstContact } from '../first-contact.ts';
+import { keyLogFiles } from '../key-log-files.ts';
 import type { Output } from '../output.ts';
 import { loadProxy } from '../route/keepers.ts';
 import { planKnownHosts, planProxy } from '../route/plan.ts';
@@ -22,6 +23,7 @@ const schema = z
     algorithm: algorithms,
     once: list,
     clear: flag,
+    keylog: list,
   })
   .refine(
     ({ key, identity, clear, algorithm }) =>
@@ -63,13 +65,16 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   });
   const knownHosts = new KnownHostsFile(planKnownHosts(settings.chosen('knownHosts')).value);
   const keys = await loadProxy(proxy, knownHosts.name, output);
+  const keyLog = keyLogFiles(config.keylog, output, config.proxy);
   const once = new DestinationPolicy(config.once);
   let current: Client | undefined;
   const stopping = new AbortController();
   const uplink = new Reconnector<Uplink>(
     async () => {
-      const { client, key } = await connectToProxy(proxy, { proxy: keys });
+      const { client, key } = await connectToProxy(proxy, { proxy: keys }, keyLog);
       current = client;
+      // The proxy has the last word on an identity, after this side has its key: only an answer under it says that we are let in.
+      if (key !== undefined) await client.session.ping();
       client.session.on('close', (error) => {
         output.log(
           { event: 'disconnected', error: error?.message },

@@ -3,9 +3,9 @@ import type { Response } from '@keymux/client';
 import type { HeaderList } from '@keymux/frames';
 import { KnownHostsFile, readOwnedFile } from '@keymux/keys';
 import { z } from 'zod';
-import { type BodyPlace, writeBody } from '../body.ts';
+import { type BodyPlace, checkPlace, writeBody } from '../body.ts';
 import { flag, list, readSettings } from '../config.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, fileFault } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { withFirstContact } from '../first-contact.ts';
 import { keyLogFiles } from '../key-log-files.ts';
@@ -43,18 +43,22 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
     throw new ConfigError('--output takes one URL: several would overwrite each other');
   }
   const plan = planRoute(settings);
+  const place = bodyPlace(config, output);
+  await checkPlace(place);
+  const data = config.data === undefined ? undefined : await readData(config.data);
   const knownHosts = new KnownHostsFile(plan.knownHosts.value);
   const credentials = await readCredentials(config.credentials);
-  const keyLog = keyLogFiles(config.keylog, output);
+  const keyLog = keyLogFiles(config.keylog, output, plan.proxy?.address.value);
   const route = new Route(plan, await loadRoute(plan, output), keyLog, await openSafeguards(config));
   try {
     let exit: ExitCode = EXIT.OK;
     for (const host of plan.hosts) {
       const reached = await withFirstContact(() => route.to(host), knownHosts, output);
-      const response = await request(host.target, reached, config, credentials);
+      const response = await request(host.target, reached, config, data, credentials);
       if (config.include && !output.json) printHead(response, output);
-      const bytes = await writeBody(response.body, bodyPlace(config, output));
+      const bytes = await writeBody(response.body, place);
       report(host, response, legsOf(plan, host, reached, response), bytes, output);
+      adviseKey(host, response, output);
       if (response.status >= 400) exit = EXIT.FAILURE;
     }
     return exit;
@@ -66,13 +70,14 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
 async function request(
   { host, path }: Target,
   { client, key }: Reached,
-  { method, data, level }: GetConfig,
+  { method, level }: GetConfig,
+  data: Uint8Array | string | undefined,
   headers: HeaderList,
 ): Promise<Response> {
   return client.request({
     ...{ host, path, key, headers },
     method: (method ?? (data === undefined ? 'GET' : 'POST')).toUpperCase(),
-    ...(data === undefined ? {} : { body: await readData(data) }),
+    ...(data === undefined ? {} : { body: data }),
     ...(level === undefined ? {} : { level }),
   });
 }
@@ -93,7 +98,11 @@ async function readCredentials(path: string | undefined): Promise<HeaderList> {
 }
 
 async function readData(data: string): Promise<Uint8Array | string> {
-  return data.startsWith('@') ? readFile(data.slice(1)) : data;
+  if (!data.startsWith('@')) return data;
+  const path = data.slice(1);
+  return readFile(path).catch((error: unknown) => {
+    throw new ConfigError(`--data ${data}: ${fileFault(path, 'read', error)}`);
+  });
 }
 
 /** With --json standard output is for the document. */
@@ -119,6 +128,22 @@ function legsOf(
     describeLeg('client', hostname, sent.key),
     describeLeg(hostname, 'client', received.key),
   ];
+}
+
+/** Says what may help where a host refuses what came in the clear, or under a key that is not its own. */
+function adviseKey(
+  { target: { hostname }, key, clear }: HostPlan,
+  { status }: Response,
+  output: Output,
+): void {
+  if (status !== 421 && status !== 426) return;
+  if (key.kind === 'none')
+    output.warn(
+      `${hostname} may answer only what is sealed with its key: give --key FILE or --identity FILE`,
+    );
+  else if (clear.value)
+    output.warn(`${hostname} may answer only what is sealed with its key: leave --clear out`);
+  else output.warn(`${hostname} may not be served here, or not under this key`);
 }
 
 function report(

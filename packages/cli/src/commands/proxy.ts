@@ -2,6 +2,7 @@ import { ConnectProxy, DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy'
 import { z } from 'zod';
 import { flag, list, listenAddress, readConfig } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
+import { keyLogFiles } from '../key-log-files.ts';
 import { addUse, loadKeys } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
@@ -19,6 +20,7 @@ const schema = z.object({
   anonymous: flag,
   earlyConnect: flag,
   origin: list,
+  keylog: list,
   connectTimeout: z.coerce.number(TIMEOUT).int(TIMEOUT).min(100, TIMEOUT).max(600_000, TIMEOUT).optional(),
   limit: limits(DEFAULT_PROXY_LIMITS, PROXY_RANGES),
   behindBalancer: flag,
@@ -37,6 +39,7 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
     output.warn('no --key, --identity, --anonymous or --clear: every CONNECT will be refused');
   const server = new ConnectProxy({
     keeper,
+    keyLog: keyLogFiles(config.keylog, output),
     allow: config.allow,
     level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
     origins: config.origin,
