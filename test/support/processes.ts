@@ -54,8 +54,13 @@ export class KeymuxProcess {
   readonly #changes = new EventEmitter();
   #stderr = '';
 
-  private constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
-    const child = spawn(process.execPath, [PROGRAM, ...args], {
+  private constructor(args: readonly string[], env: NodeJS.ProcessEnv, descriptors: number | undefined) {
+    const command = [process.execPath, PROGRAM, ...args];
+    const [program = '', ...rest] =
+      descriptors === undefined
+        ? command
+        : ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command];
+    const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
@@ -73,15 +78,19 @@ export class KeymuxProcess {
     });
   }
 
-  /** Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe); resolves when it listens. */
+  /**
+   * Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe); resolves when it listens. `descriptors` is
+   * how many files it may have open, if not as many as this process.
+   */
   static async start(
     scope: Scope,
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
+    descriptors?: number,
   ): Promise<KeymuxProcess> {
     const says = args.includes('--listen') || args.includes('-s');
     const listen = says ? [] : ['--listen', '127.0.0.1:0'];
-    const started = new KeymuxProcess([...args, '--json', ...listen], env);
+    const started = new KeymuxProcess([...args, '--json', ...listen], env, descriptors);
     scope.defer(() => started.stop());
     await started.next('listening');
     return started;

@@ -64,15 +64,17 @@ export class Siege {
     this.#lines = createInterface({ input: probe })[Symbol.asyncIterator]();
   }
 
-  /** Starts `keymux` with these arguments on a free port of loopback; resolves when it listens. */
-  static async start(scope: Scope, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Siege> {
+  /** Starts `keymux` with these arguments on a free port of loopback; resolves when it listens. `descriptors` is how many files it may have open. */
+  static async start(
+    scope: Scope,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    descriptors?: number,
+  ): Promise<Siege> {
     const path = (await scope.directory())('probe');
     const options = `${process.env.NODE_OPTIONS ?? ''} --import=${PROBE}`;
-    const server = await KeymuxProcess.start(scope, args, {
-      ...env,
-      NODE_OPTIONS: options,
-      SIEGE_PROBE: path,
-    });
+    const probed = { ...env, NODE_OPTIONS: options, SIEGE_PROBE: path };
+    const server = await KeymuxProcess.start(scope, args, probed, descriptors);
     const probe = connect(path);
     scope.defer(() => probe.destroy());
     await once(probe, 'connect');
