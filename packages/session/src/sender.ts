@@ -121,11 +121,12 @@ export class Sender {
   }
 
   /**
-   * Moves session frames to a connection key, before anything else goes under it (spec 4.5), but behind KEY_NEGO
-   * frames: without them the peer may not have the key yet.
+   * Moves session frames to a connection key, before anything else goes under it (spec 4.5), but behind KEY_NEGO frames, without which the
+   * peer may not have the key yet, and behind an earlier move, which may be to a key that proves less.
    */
   switchControl(keyId: number): void {
-    this.#urgent.insertBehindLast((entry) => entry.kind === 'key-nego', { kind: 'control-key', keyId });
+    const earlier = ({ kind }: Urgent): boolean => kind === 'key-nego' || kind === 'control-key';
+    this.#urgent.insertBehindLast(earlier, { kind: 'control-key', keyId });
   }
 
   /** Tells the peer that our direction of a key has moved to a new generation. */

@@ -45,6 +45,20 @@ describe('our session frames move to a connection key (spec 4.5)', () => {
     ]);
   });
 
+  test('to one key after the other, in the order in which they were made', () => {
+    const peer = new ScriptedPeer({ role: 'client', keys: true });
+    peer.sees();
+    for (const key of [{ keyId: 1, level: 'passive' as const }, { keyId: 3 }]) {
+      peer.keys.install(key);
+      peer.peerKeys.install(key);
+    }
+    peer.session.keysProgressed(peer.now);
+    expect(peer.sees().map(({ under, type, previousKeyId }) => [under, type, previousKeyId])).toEqual([
+      [1, 'key-switch', 0],
+      [3, 'key-switch', 1],
+    ]);
+  });
+
   test('before anything else goes under that key', () => {
     const peer = new ScriptedPeer({ role: 'client', keys: true });
     peer.sees();
