@@ -31,8 +31,8 @@ export function parseKeyLog(text: string): KeyLogEntry[] {
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line === '' || line.startsWith('#')) continue;
     const [, keyId, generation, from, key, iv] = LINE.exec(line) ?? [];
-    if (keyId === undefined || key === undefined || iv === undefined || Number(keyId) > 255)
-      throw usageError(`line ${index + 1} of the key log is not one that keymux writes`);
+    const sound = key !== undefined && iv !== undefined && Number(keyId) <= 255 && Number(generation) <= 255;
+    if (!sound) throw usageError(`line ${index + 1} of the key log is not one that keymux writes`);
     entries.push({
       ...{ keyId: Number(keyId), generation: Number(generation), from: from as 'client' | 'server' },
       ...{ key: Buffer.from(key, 'hex'), iv: Buffer.from(iv, 'hex') },

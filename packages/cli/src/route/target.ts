@@ -41,9 +41,9 @@ export function parseTarget(text: string, connectTo: string | undefined): Target
 }
 
 function parseConnectTo(text: string): Place {
-  const match = PLACE.exec(text);
-  if (match === null) throw new ConfigError(`--connect-to is "${text}"; write HOST:PORT`);
-  return { host: bare(match[1] ?? ''), port: Number(match[2]) };
+  const place = parsePlace(text);
+  if (place === undefined) throw new ConfigError(`--connect-to is "${text}"; write HOST:PORT`);
+  return place;
 }
 
 /** What an ordinary program wants from a proxy: a TCP connection, in which it may speak TLS. */
@@ -55,9 +55,8 @@ export interface Destination {
 
 /** Takes `https://HOST[:PORT]/` or `HOST:PORT` apart; undefined if it is neither. */
 export function parseDestination(text: string): Destination | undefined {
-  const match = PLACE.exec(text);
-  if (match !== null)
-    return { text, place: { host: bare(match[1] ?? ''), port: Number(match[2]) }, tls: false };
+  const place = parsePlace(text);
+  if (place !== undefined) return { text, place, tls: false };
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'https:') return undefined;
   return { text, place: { host: bare(url.hostname), port: Number(url.port || 443) }, tls: true };
@@ -73,8 +72,16 @@ export function formatPlace({ host, port }: Place): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** `host:port` or `[IPv6]:port`; undefined for what nothing could connect to. */
+function parsePlace(text: string): Place | undefined {
+  const match = PLACE.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port < 1 || port > 65_535) return undefined;
+  return { host: bare(match[1] ?? ''), port };
+}
+
 function bare(host: string): string {
   return host.replace(/^\[|\]$/g, '');
 }
 
-const PLACE = /^(\[[^\]]+\]|[^:]+):([0-9]+)$/;
+const PLACE = /^(\[[0-9a-f:.]+(?:%[a-z0-9._-]+)?\]|[a-z0-9._-]+):([0-9]{1,5})$/i;
