@@ -25,8 +25,8 @@ export function referenceDecode(bytes: Uint8Array, place: Place, keymux: boolean
       const { frame, length } = decodeOne(rest, place, keymux || place !== 'outside');
       if (frame === undefined) break;
       rest = rest.subarray(length);
-      frames.push(frame);
       if (frame.type === 'padding' && rest.length > 0) throw new Refusal(KEY_FAILURE);
+      frames.push(frame);
     }
   } catch (error) {
     if (error instanceof Refusal)

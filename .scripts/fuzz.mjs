@@ -1,0 +1,23 @@
+// Fuzzes: bundles test/fuzz with the sources into one file, which is fast and lets coverage be counted, and runs it.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const file = path('test/dist/fuzz.js');
+
+const bundle = await rolldown({
+  input: path('test/fuzz/main.ts'),
+  platform: 'node',
+  resolve: { conditionNames: ['@keymux/source', 'node', 'import', 'default'] },
+  // Everything that is not ours stays outside; ours is linked from packages/.
+  external: (id) => !/^[./]|^@keymux\/|^keymux$/.test(id),
+});
+await bundle.write({ file, sourcemap: true, codeSplitting: false });
+await bundle.close();
+
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', file, ...process.argv.slice(2)], {
+  cwd: path('.'),
+  stdio: 'inherit',
+});
+process.exitCode = status ?? 1;

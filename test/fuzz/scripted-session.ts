@@ -1,0 +1,350 @@
+import { createHash } from 'node:crypto';
+import { SETTING } from '@keymux/frames';
+import { type Role, type SessionEvent, UsageError } from '@keymux/session';
+import fc from 'fast-check';
+import { HEADERS, ScriptedPeer, type ScriptFrame, type SeenFrame } from '../support/scripted-peer.ts';
+import { CUTS, cut, DAMAGE, type Damage, damaged, must, mustBeTyped, pick } from './checks.ts';
+
+/** One engine, a peer that says anything, and a user who does anything: what both do is a script, so that it can be played again. */
+export interface Script {
+  readonly role: number;
+  readonly steps: readonly Step[];
+}
+
+export interface Step {
+  readonly act: number;
+  /** Frames that the peer sends, under a key or none. */
+  readonly frames: readonly PlainFrame[];
+  readonly damage: readonly Damage[];
+  readonly cuts: readonly number[];
+  readonly key: number;
+  readonly stream: number;
+  readonly size: number;
+  readonly flag: boolean;
+}
+
+/** A frame as plain data; fields that its type does not have are left out when it is sent. */
+export interface PlainFrame {
+  readonly type: number;
+  readonly stream: number;
+  readonly number: number;
+  readonly id: number;
+  readonly flag: boolean;
+  readonly other: boolean;
+  readonly block: number;
+}
+
+const KEYS = [0, 1, 2, 3];
+const NUMBERS = [0, 1, 7, 1000, 65_535, 65_536, 65_537, 262_144, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
+const IDS = [...Object.values(SETTING), 1, 2, 99];
+const BLOCKS: readonly { headers?: typeof HEADERS; block?: Uint8Array }[] = [
+  { headers: HEADERS },
+  { headers: [[':status', '200']] },
+  { headers: [] },
+  { headers: [['x-long', 'y'.repeat(60_000)]] },
+  { block: Uint8Array.of(0, 0) },
+  { block: Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1, 65, 0, 0, 0, 0) },
+  { block: new Uint8Array(65_500).fill(255) },
+];
+
+const small = fc.oneof({ weight: 5, arbitrary: fc.nat(8) }, fc.constantFrom(2 ** 31 - 1, 1001));
+const frame: fc.Arbitrary<PlainFrame> = fc.record({
+  type: fc.nat(40),
+  stream: small,
+  number: fc.oneof(fc.nat(NUMBERS.length - 1), fc.nat(10_000)),
+  id: fc.nat(20),
+  flag: fc.boolean(),
+  other: fc.boolean(),
+  block: fc.oneof({ weight: 8, arbitrary: fc.nat(1) }, fc.nat(BLOCKS.length - 1)),
+});
+
+export function scripts(acts: number): fc.Arbitrary<Script> {
+  const step: fc.Arbitrary<Step> = fc.record({
+    act: fc.nat(acts),
+    frames: fc.array(frame, { minLength: 1, maxLength: 4 }),
+    damage: fc.oneof({ weight: 9, arbitrary: fc.constant([]) }, fc.array(DAMAGE, { maxLength: 1 })),
+    cuts: CUTS,
+    key: fc.nat(KEYS.length - 1),
+    stream: fc.nat(8),
+    size: fc.oneof(fc.nat(2000), fc.nat(300_000)),
+    flag: fc.boolean(),
+  });
+  return fc.record({ role: fc.nat(1), steps: fc.array(step, { maxLength: 30 }) });
+}
+
+/** What a script has led to, without what depends on how bytes were cut. */
+export interface Transcript {
+  readonly events: readonly string[];
+  readonly sent: readonly string[];
+}
+
+/** Plays a script. Throws Fault if the engine does what it never may. */
+export function play(script: Script, keys: boolean, pieces: boolean): Transcript {
+  return new Scene(pick(['server', 'client'] as const, script.role) as Role, keys, pieces).play(script.steps);
+}
+
+const WINDOW = 70_000;
+const MAX_STREAMS = 5;
+
+class Scene {
+  readonly #peer: ScriptedPeer;
+  readonly #keys: boolean;
+  readonly #pieces: boolean;
+  readonly #events: string[] = [];
+  readonly #sent: SeenFrame[] = [];
+  readonly #unconsumed = new Map<number, number>();
+  readonly #given = new Set<number>();
+  /** Session frames that the peer has sent. */
+  #sessionFrames = 0;
+  #over = false;
+
+  constructor(role: Role, keys: boolean, pieces: boolean) {
+    this.#keys = keys;
+    this.#pieces = pieces;
+    const config = { streamWindow: WINDOW, sessionWindow: WINDOW, maxConcurrentStreams: MAX_STREAMS };
+    this.#peer = new ScriptedPeer({ role, keys, config: { ...config, algorithms: keys ? 0x200 : 0 } });
+  }
+
+  play(steps: readonly Step[]): Transcript {
+    this.#look();
+    for (const step of steps) {
+      this.#step(step);
+      this.#look();
+    }
+    this.#peer.session.carrierEnded(this.#peer.now);
+    this.#look();
+    const { session } = this.#peer;
+    const open = session.streamCount;
+    must(open === 0 || session.error !== undefined, `${open} streams outlive the carrier`);
+    must(session.output() === undefined, 'nothing is left to be said');
+    return { events: this.#events, sent: this.#sent.map(describe) };
+  }
+
+  #step(step: Step): void {
+    const { session } = this.#peer;
+    const { stream, size, flag } = step;
+    const keyId = pick(KEYS, step.key) as number;
+    switch (Math.abs(step.act)) {
+      case 0:
+        this.#command(() => void session.open(HEADERS, { fin: flag, keyId: this.#keys ? keyId : 0 }));
+        return;
+      case 1:
+        this.#command(() => session.reply(stream, HEADERS, { fin: flag }));
+        return;
+      case 2:
+        this.#command(() => session.send(stream, new Uint8Array(Math.abs(size) % 400_000)));
+        return;
+      case 3:
+        this.#command(() => session.end(stream));
+        return;
+      case 4:
+        this.#command(() => session.reset(stream, size));
+        return;
+      case 5:
+        this.#consume(stream, Math.abs(size));
+        return;
+      case 6:
+        this.#command(() => void (flag ? session.ping() : session.headers(stream, HEADERS)));
+        return;
+      case 7:
+        if (size % 7 === 0) this.#command(() => session.goAway());
+        return;
+      case 8:
+        this.#peer.now += Math.abs(size) % 50_000;
+        session.handleDeadline(this.#peer.now);
+        return;
+      case 9: // a key
+        if (this.#keys && keyId > 0 && !this.#given.has(keyId)) {
+          this.#given.add(keyId);
+          this.#peer.establish({ keyId, authority: flag ? 'host' : '', early: size % 11 === 0 });
+        }
+        return;
+      case 10:
+        this.#command(() => (flag ? session.switchKey(stream, keyId) : session.retireKey(keyId)));
+        return;
+      case 11: // a key that is being worked on
+        if (flag) this.#peer.keys.stall(keyId);
+        else this.#peer.keys.resume(keyId);
+        session.keysProgressed(this.#peer.now);
+        return;
+      case 12: // the peer moves its session frames
+        if (this.#given.has(keyId)) this.#send([this.#peer.controlSwitch(this.#sessionFrames)], keyId, step);
+        return;
+      default:
+        this.#send(
+          step.frames.map((made) => this.#frame(made)),
+          this.#given.has(keyId) ? keyId : 0,
+          step,
+        );
+    }
+  }
+
+  /** A mistake of the user is refused and changes nothing else; a mistake in the engine is not. */
+  #command(act: () => void): void {
+    try {
+      act();
+      this.#events.push('done');
+    } catch (error) {
+      mustBeTyped(error);
+      must(error instanceof UsageError, `a command throws ${error.name}`);
+      this.#events.push(error.code);
+    }
+  }
+
+  #consume(stream: number, size: number): void {
+    const held = this.#unconsumed.get(stream) ?? 0;
+    const bytes = Math.min(held, size);
+    this.#command(() => this.#peer.session.consume(stream, bytes));
+    this.#unconsumed.set(stream, held - bytes);
+  }
+
+  #send(frames: readonly ScriptFrame[], keyId: number, { damage, cuts }: Step): void {
+    const bytes = this.#bytes(frames, keyId);
+    const arrives = damaged(bytes, damage);
+    for (const piece of cut(arrives, this.#pieces ? cuts : [])) {
+      if (!this.#peer.session.wantsInput && this.#peer.session.error === undefined) continue; // a carrier would hold it back
+      this.#peer.receives(piece);
+    }
+  }
+
+  /** What cannot be written is not sent: the script may ask for fields out of their ranges. */
+  #bytes(frames: readonly ScriptFrame[], keyId: number): Uint8Array {
+    const outside = keyId === 0 ? frames.filter((frame) => SESSION_FRAMES.has(frame.type)).length : 0;
+    try {
+      const bytes =
+        keyId === 0
+          ? Buffer.concat(frames.map((frame) => this.#peer.encode(frame)))
+          : this.#peer.envelope(keyId, ...frames);
+      this.#sessionFrames += outside;
+      return bytes;
+    } catch (error) {
+      mustBeTyped(error);
+      return new Uint8Array(0);
+    }
+  }
+
+  #frame(made: PlainFrame): ScriptFrame {
+    const { stream: streamId, flag: fin, other, id } = made;
+    const number = NUMBERS[made.number] ?? Math.abs(made.number);
+    const block = pick(BLOCKS, made.block) as (typeof BLOCKS)[number];
+    const digest = new Uint8Array(32);
+    const keyId = pick(KEYS, id) as number;
+    switch (Math.abs(made.type) % 30) {
+      case 0:
+      case 1:
+      case 2:
+        return {
+          type: 'syn-stream',
+          streamId,
+          fin,
+          unidirectional: other,
+          slot: other ? keyId : 0,
+          ...block,
+        };
+      case 3:
+      case 4:
+        return { type: 'syn-stream', streamId, slot: keyId, payloadOutside: other, ...block };
+      case 5:
+      case 6:
+      case 7:
+        return { type: 'syn-reply', streamId, fin, ...block };
+      case 8:
+        return { type: 'headers', streamId, fin, ...block };
+      case 9:
+        return { type: 'rst-stream', streamId, status: number };
+      case 10:
+      case 11: {
+        const entry = { id: pick(IDS, id) as number, value: number, flags: other ? 1 : 0 };
+        return { type: 'settings', clear: fin, entries: fin ? [entry, entry] : [entry] };
+      }
+      case 12:
+        return { type: 'ping', id };
+      case 13:
+        return { type: 'goaway', lastGoodId: streamId, status: other ? number : 0 };
+      case 14:
+      case 15:
+        return { type: 'window-update', streamId, delta: number };
+      case 16:
+        return { type: 'window-update', streamId: 0, delta: number };
+      case 17: {
+        const data = new Uint8Array(id);
+        // What makes keys, the handshake target sends.
+        return { type: 'key-nego', keyId: id, algorithm: 9, fin: true, reject: false, retire: true, data };
+      }
+      case 18:
+        return { type: 'key-switch', streamId, previousKeyId: 0, previousGeneration: 0, count: id, digest };
+      case 19:
+        return { type: 'stream-end', streamId, total: number };
+      case 20:
+        return { type: 'key-update', count: id };
+      case 21:
+        return { type: 'key-gone', keyId, status: number };
+      case 22:
+        return { type: 'padding', length: number % 1000 };
+      case 23:
+        return { type: 'raw', bytes: Uint8Array.of(128, 3, 0, id, 0, 0, 0, 1, 7) };
+      default:
+        return { type: 'data', streamId, fin, payload: new Uint8Array(number % 70_000) };
+    }
+  }
+
+  /** Sees what has happened, and that none of it is what never may. */
+  #look(): void {
+    const peer = this.#peer;
+    const { session } = peer;
+    if (this.#over) {
+      must(session.output() === undefined, 'there is output after the last words');
+      must(session.nextEvent() === undefined, 'there are events after the error');
+      return;
+    }
+    const sent = peer.sees();
+    this.#sent.push(...sent);
+    for (const event of peer.events.splice(0)) {
+      must(!this.#over, 'the error is the last event');
+      if (event.type === 'error') {
+        mustBeTyped(event.error);
+        this.#over = true;
+        must(session.error === event.error, 'the session says the same error');
+        const goaways = sent.filter(({ type }) => type === 'goaway');
+        const status = goaways.at(-1)?.status;
+        const unsealed = this.#given.size > 0 && goaways.length === 0;
+        must(
+          unsealed || status === event.error.status,
+          `the peer is told ${status}, not ${event.error.status}`,
+        );
+        must(session.over && !session.wantsInput && session.streamCount === 0, 'nothing goes on');
+        must(session.nextDeadline() === undefined, 'nothing is waited for');
+      }
+      this.#record(event);
+    }
+    must(session.streamCount <= 200, 'streams are bounded');
+    for (const [id, held] of this.#unconsumed)
+      must(held <= WINDOW, `${held} bytes are held for stream ${id}`);
+  }
+
+  #record(event: SessionEvent): void {
+    if (event.type === 'data') {
+      this.#unconsumed.set(event.id, (this.#unconsumed.get(event.id) ?? 0) + event.payload.length);
+      const before = /^data (\d+) (\d+)$/.exec(this.#events.at(-1) ?? '');
+      const joins = before?.[1] === String(event.id);
+      if (joins) this.#events.pop();
+      this.#events.push(`data ${event.id} ${event.payload.length + (joins ? Number(before?.[2]) : 0)}`);
+      return;
+    }
+    if (event.type === 'closed') this.#unconsumed.delete(event.id);
+    const { type, ...fields } = event;
+    this.#events.push(
+      `${type} ${JSON.stringify(fields, (name, value) => (name === 'error' || name === 'cause' ? `${value}` : value))}`,
+    );
+  }
+}
+
+const SESSION_FRAMES = new Set(['settings', 'ping', 'goaway', 'key-nego']);
+
+/** A frame that was sent, without what the secrets of a session show in, and with long fields as digests. */
+function describe(frame: SeenFrame): string {
+  return JSON.stringify({ ...frame, bytes: undefined, digest: undefined }, (_, value: unknown) => {
+    if (typeof value !== 'string' || value.length < 100) return value;
+    return createHash('sha256').update(value).digest('hex');
+  });
+}
