@@ -10,7 +10,7 @@ import { makeKey } from '../support/tunnel.ts';
 const scope = new Scope();
 afterEach(() => scope.close());
 
-const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'get', 'explain', 'pipe', 'demo'];
+const COMMANDS = ['keygen', 'proxy', 'connect', 'origin', 'keeper', 'get', 'explain', 'pipe', 'demo'];
 const ESCAPE = '\u001b[';
 
 /** The message of a command that must end with status 2. */

@@ -57,7 +57,7 @@ export class RawCaller {
 
   private constructor(socket: Socket) {
     this.socket = socket;
-    socket.on('data', (chunk: Buffer) => this.#chunks.push(chunk));
+    socket.on('data', (chunk: Buffer) => this.#chunks.push(Buffer.from(chunk)));
     socket.on('error', () => undefined);
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
   }

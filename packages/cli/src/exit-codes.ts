@@ -1,3 +1,5 @@
+import { REJECT_REASON } from '@keymux/keys';
+
 /** What the program's exit status tells scripts. Documented in `keymux --help` and the README. */
 export const EXIT = {
   OK: 0,
@@ -34,6 +36,7 @@ const BY_CODE = new Map<string, ExitCode>([
   ['ERR_KEYMUX_LEVEL', EXIT.DENIED],
   ['ERR_KEYMUX_GOING_AWAY', EXIT.DRAINING],
   ['ERR_KEYMUX_HOST_GONE', EXIT.UNREACHABLE],
+  ['ERR_KEYMUX_KEEPER_AWAY', EXIT.UNREACHABLE],
   ['ECONNREFUSED', EXIT.UNREACHABLE],
   ['ECONNRESET', EXIT.UNREACHABLE],
   ['EHOSTUNREACH', EXIT.UNREACHABLE],
@@ -50,9 +53,11 @@ const BY_CODE = new Map<string, ExitCode>([
 /** The exit status for an error, by its code or that of what caused it. */
 export function exitCodeOf(error: unknown): ExitCode {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    const { code, status, syscall } = cause as { code?: unknown; status?: unknown; syscall?: unknown };
+    const { code, status, syscall, reason } = cause as Error & Record<string, unknown>;
     if (code === 'ERR_KEYMUX_REFUSED')
       return status === 502 || status === 504 ? EXIT.UNREACHABLE : EXIT.DENIED;
+    if (code === 'ERR_KEYMUX_NEGOTIATION_REJECTED' && reason === REJECT_REASON.NOT_NOW)
+      return EXIT.UNREACHABLE;
     if (syscall === 'connect') return EXIT.UNREACHABLE; // also to a Unix socket that is not there
     const exit = typeof code === 'string' ? BY_CODE.get(code) : undefined;
     if (exit !== undefined) return exit;

@@ -5,6 +5,7 @@ import {
   Keyring,
   LocalKeeper,
   PreSharedKey,
+  type Role,
   readKeyFile,
 } from '@keymux/keys';
 import type { Output } from './output.ts';
@@ -27,10 +28,17 @@ export interface LoadedKeys {
   readonly labels: ReadonlyMap<string, string>;
 }
 
+/** This side's parts in runs with a key for these authorities. */
+type RolesFor = (authorities: readonly string[]) => readonly Role[];
+
+/** Those of a server: it prompts for the keys of its hosts, and waits to be asked for its own. */
+export const serverRoles: RolesFor = (authorities) =>
+  authorities.every((authority) => authority === '') ? ['responder'] : ['initiator', 'responder'];
+
 /** Reads key files into a keeper of this process. Throws KeyError if a file cannot be used. */
 export async function loadKeys(
   uses: KeyUses,
-  roles: readonly ('initiator' | 'responder')[],
+  rolesFor: RolesFor,
   output: Output,
   { algorithms, anonymous = [], identities }: KeyPolicy = {},
 ): Promise<LoadedKeys> {
@@ -44,7 +52,9 @@ export async function loadKeys(
     if (known) known.authorities.push(...authorities);
     else byLabel.set(key.label, { key, authorities: [...authorities] });
   }
-  for (const { key, authorities } of byLabel.values()) keyring.add(key, { authorities, roles });
+  for (const { key, authorities } of byLabel.values()) {
+    keyring.add(key, { authorities, roles: rolesFor(authorities) });
+  }
   const proving = algorithms?.filter((id) => id !== ALGORITHM.ANONYMOUS);
   const allowed = proving === undefined ? {} : { algorithms: proving };
   return { keeper: new LocalKeeper({ keyring, anonymous, identities, ...allowed }), labels };

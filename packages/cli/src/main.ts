@@ -5,6 +5,7 @@ import { dump } from './commands/dump.ts';
 import { explain } from './commands/explain.ts';
 import { front } from './commands/front.ts';
 import { get } from './commands/get.ts';
+import { keeper } from './commands/keeper.ts';
 import { keygen } from './commands/keygen.ts';
 import { origin } from './commands/origin.ts';
 import { pipe } from './commands/pipe.ts';
@@ -12,6 +13,7 @@ import { proxy } from './commands/proxy.ts';
 import { tap } from './commands/tap.ts';
 import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
+import { closeDebugger } from './hardening.ts';
 import {
   connectOptions,
   demoOptions,
@@ -19,6 +21,7 @@ import {
   explainOptions,
   frontOptions,
   getOptions,
+  keeperOptions,
   keygenOptions,
   originOptions,
   pipeOptions,
@@ -36,6 +39,7 @@ const COMMANDS = [
   'connect',
   'origin',
   'front',
+  'keeper',
   'get',
   'explain',
   'pipe',
@@ -58,6 +62,7 @@ Examples:
 /** Runs the program with its arguments (without node and the script); resolves with the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   process.stdout.off('error', endWithReader).on('error', endWithReader); // once, however often this is called
+  closeDebugger();
   let exit: ExitCode = EXIT.OK;
   const run =
     (command: Command) =>
@@ -136,6 +141,12 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'Be one address for several hosts, each with its key in a process of its own; reads nothing',
       frontOptions,
       run(front),
+    )
+    .command(
+      'keeper',
+      'Hold the keys of origins and proxies, which then have none: they reach it over a Unix socket',
+      keeperOptions,
+      run(keeper),
     )
     .command(
       'get <url..>',

@@ -21,6 +21,11 @@ const AUTHORIZED_KEYS = {
 const identityOption = (describe: string) =>
   ({ type: 'string', describe: `OpenSSH Ed25519 private key file, or agent: ${describe}` }) as const;
 
+const KEEPER = {
+  type: 'string',
+  describe: 'unix:/PATH of a keymux keeper that has the keys, instead of --key and --identity',
+} as const;
+
 const KEYLOG = {
   type: 'string',
   array: true,
@@ -54,6 +59,7 @@ export const proxyOptions = (argv: Argv): Argv =>
       describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
     })
     .option('key', { type: 'string', array: true, describe: 'Key file that clients may use; repeatable' })
+    .option('keeper', KEEPER)
     .option('identity', identityOption('who this proxy is'))
     .option('authorized-keys', AUTHORIZED_KEYS)
     .option('allow', {
@@ -134,6 +140,7 @@ export const originOptions = (argv: Argv): Argv =>
     })
     .option('host', { type: 'string', array: true, describe: 'Host name to serve; repeatable' })
     .option('key', { type: 'string', array: true, describe: 'NAME=FILE: the key of a host; repeatable' })
+    .option('keeper', KEEPER)
     .option('identity', identityOption('who the hosts without --key are'))
     .option('authorized-keys', AUTHORIZED_KEYS)
     .option('dir', {
@@ -203,6 +210,42 @@ export const frontOptions = (argv: Argv): Argv =>
     .example(
       '$0 origin --listen unix:/run/alpha.sock --behind-front --key alpha.example=alpha.key',
       'the process of one of them',
+    );
+
+export const keeperOptions = (argv: Argv): Argv =>
+  argv
+    .option('listen', {
+      type: 'string',
+      array: true,
+      describe: 'unix:/PATH, for all keys, or NAME=unix:/PATH, for those of one host; repeatable',
+    })
+    .option('group', {
+      type: 'boolean',
+      describe: 'Let the group of the socket connect as well, not this user alone',
+    })
+    .option('key', {
+      type: 'string',
+      array: true,
+      describe: 'NAME=FILE: the key of a host; FILE: one that clients of proxies may use; repeatable',
+    })
+    .option('identity', identityOption('who the hosts of --host are, or without any the proxy'))
+    .option('authorized-keys', AUTHORIZED_KEYS)
+    .option('host', {
+      type: 'string',
+      array: true,
+      describe: 'Host that --identity and --anonymous are for; repeatable [the proxy]',
+    })
+    .option('anonymous', {
+      type: 'boolean',
+      describe: 'Make keys that prove nobody too (level passive), for the same',
+    })
+    .option('audit-log', {
+      type: 'string',
+      describe: 'File to add every run to, and for whom it was; without it the log says what was refused',
+    })
+    .example(
+      '$0 keeper --listen unix:/run/keymux/keeper.sock --key site.example=site.key',
+      'then: keymux origin --host site.example --keeper unix:/run/keymux/keeper.sock',
     );
 
 const routeOptions = (argv: Argv): Argv =>

@@ -6,18 +6,23 @@ interface Service {
   close(): Promise<void>;
 }
 
-/** Says where a service listens, runs it until SIGINT or SIGTERM, then lets it drain; a second signal ends it at once. */
+/**
+ * Says where a service listens, runs it until SIGINT or SIGTERM, or until `stop` is aborted, then lets it drain; a second signal ends it at
+ * once.
+ */
 export async function serveUntilSignal(
   what: string,
   service: Service,
-  address: AddressInfo | string,
+  address: AddressInfo | string | readonly string[],
   output: Output,
+  stop = new AbortController(),
 ): Promise<void> {
-  const text = typeof address === 'string' ? `unix:${address}` : formatAddress(address);
-  output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
-  const stop = new AbortController();
+  for (const place of Array.isArray(address) ? address : [address]) {
+    const text = typeof place === 'string' ? `unix:${place}` : formatAddress(place);
+    output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
+  }
   const wait = { signal: stop.signal };
-  await Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]);
+  await Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]).catch(() => undefined);
   stop.abort();
   output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
   await service.close();

@@ -164,14 +164,15 @@ export class Caller {
       ...(send && { send: { fin: send.fin, reject: send.reject ?? false } }),
       secrets: secrets.map(headOf),
     };
+    // First: what cannot be written down is not given out.
+    if (send?.reject) audit({ event: 'rejected', run });
+    for (const { peer, level } of secrets) audit({ event: 'key', run, peer, level });
     const bytes = secrets.map(({ secret }) => secret.use(copyOf));
     try {
       this.#send(answer, ...bytes, ...(send ? [send.data] : []));
     } finally {
       for (const copy of bytes) copy.fill(0);
     }
-    if (send?.reject) audit({ event: 'rejected', run });
-    for (const { peer, level } of secrets) audit({ event: 'key', run, peer, level });
   }
 
   #send(reply: Reply, ...data: readonly Uint8Array[]): void {

@@ -60,7 +60,13 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   /** Rejects with KeyError `ERR_KEYMUX_KEEPER_AWAY` if there is no keeper to begin with. */
   static async connect(options: RemoteKeeperOptions): Promise<RemoteKeeper> {
     const keeper = new RemoteKeeper(options);
-    await keeper.#connect();
+    try {
+      await keeper.#connect();
+    } catch (error) {
+      const { cause = error } = error as Error;
+      const message = 'the keeper cannot be reached; start it first, or correct where it is';
+      throw new KeyError('ERR_KEYMUX_KEEPER_AWAY', message, { cause });
+    }
     return keeper;
   }
 

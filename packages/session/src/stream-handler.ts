@@ -159,9 +159,7 @@ export class StreamHandler {
   }
 
   #headers(stream: Stream, frame: Headers, block: Uint8Array, key: KeyInfo | undefined): void {
-    // Who sends trailers with every message does no harm: there is a whole message to each.
-    if (stream.freeHeaders < FREE_HEADERS) stream.freeHeaders++;
-    else this.#state.accounts.spend('idle', this.#state.now);
+    this.#state.accounts.spend('idle', this.#state.now);
     const headers = decodeHeaderBlock(block);
     this.#requireOpen(stream);
     this.#requireReply(stream);
@@ -230,9 +228,6 @@ export class StreamHandler {
       throw keyFailure(`FIN on stream ${stream.id}, which ends with STREAM_END`);
   }
 }
-
-/** HEADERS frames of a stream that cost no token (spec 7.3): more headers, and trailers. */
-const FREE_HEADERS = 2;
 
 const refused = (why: string): StreamError => new StreamError('ERR_KEYMUX_REFUSED', RST.REFUSED_STREAM, why);
 

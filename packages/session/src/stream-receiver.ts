@@ -1,12 +1,4 @@
-import {
-  type DataItem,
-  FLAG_FIN,
-  FrameError,
-  HeaderDecompressor,
-  type KeySwitch,
-  RST,
-  type SynStream,
-} from '@keymux/frames';
+import { type DataItem, FLAG_FIN, FrameError, HeaderDecompressor, type KeySwitch, RST } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import { keyFailure, overload, StreamError } from './errors.ts';
@@ -38,7 +30,7 @@ export class StreamReceiver {
   control(frame: StreamFrame, bytes: Uint8Array, key: KeyInfo | undefined): void {
     // A clear header block must pass the decompressor whatever becomes of the stream, or the next one is garbage.
     const block = 'block' in frame ? this.#plain(frame.block, key) : NO_BLOCK;
-    const stream = frame.type === 'syn-stream' ? undefined : this.#admitted(frame, bytes, key);
+    const stream = frame.type === 'syn-stream' ? undefined : this.#admitted(frame.streamId, bytes, key);
     if (frame.type === 'syn-stream') this.#limitRefusals();
     try {
       if (frame.type === 'syn-stream') this.#handler.synStream(frame, block, bytes, key);
@@ -111,15 +103,10 @@ export class StreamReceiver {
   }
 
   /** The stream that a control frame is for, with the frame on record; undefined if it was reset while this was on its way. */
-  #admitted(
-    { type, streamId }: Exclude<StreamFrame, SynStream>,
-    bytes: Uint8Array,
-    key: KeyInfo | undefined,
-  ): Stream | undefined {
+  #admitted(streamId: number, bytes: Uint8Array, key: KeyInfo | undefined): Stream | undefined {
     const stream = this.#known(streamId);
     if (stream === undefined) {
-      // Many peers give back the window of the last payload too, when the stream is over.
-      this.#state.accounts.spend(type === 'window-update' ? 'windowUpdates' : 'idle', this.#state.now);
+      this.#state.accounts.spend('idle', this.#state.now);
       return undefined;
     }
     this.#admit(stream, key);

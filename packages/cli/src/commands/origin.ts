@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '@keymux/keys';
+import { ALGORITHM, type Identities, type KeptKey, type KeyHolder } from '@keymux/keys';
 import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
 import { DEFAULT_SERVER_LIMITS, SERVER_RANGES } from '@keymux/streams';
 import { z } from 'zod';
@@ -7,14 +7,16 @@ import { algorithms, assignments, flag, isAnonymous, list, listenAddress, readCo
 import { ConfigError } from '../errors.ts';
 import { serverIdentities } from '../identities.ts';
 import { keyLogFiles } from '../key-log-files.ts';
-import { addUse, loadKeys } from '../keys.ts';
+import { addUse, loadKeys, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { keeperAddress, keptFor, withKeeper } from '../server-keeper.ts';
 
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   host: list,
+  keeper: keeperAddress,
   key: assignments,
   identity: z.string().optional(),
   authorizedKeys: z.string().optional(),
@@ -32,9 +34,15 @@ const schema = z.object({
   earlyMethods: list.transform((values) => values.flatMap((value) => value.toUpperCase().split(','))),
 });
 
+type Config = z.output<typeof schema>;
+
 /** `keymux origin` */
 export async function origin(argv: Record<string, unknown>, output: Output): Promise<void> {
   const config = await readConfig(schema, argv);
+  await withKeeper(config, config.key.size > 0, output, (remote) => serve(config, remote, output));
+}
+
+async function serve(config: Config, remote: KeyHolder | undefined, output: Output): Promise<void> {
   const names = new Set([
     ...config.host.map((name) => name.toLowerCase()),
     ...config.key.keys(),
@@ -44,30 +52,29 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
     throw new ConfigError('no host to serve: give --host NAME, and --key NAME=FILE to seal it');
   if (isAnonymous(config.algorithm))
     throw new ConfigError('--algorithm is for hosts with a key; --anonymous is for those without');
+  if (remote !== undefined && config.anonymous)
+    throw new ConfigError(
+      '--anonymous goes with keymux keeper, and not with --keeper: the keeper allows it or not',
+    );
   const keyless = [...names].filter((name) => !config.key.has(name));
-  const identities = await serverIdentities(config, keyless, output);
-  for (const name of config.anonymous || identities !== undefined ? [] : keyless) {
-    if (config.sealed)
-      throw new ConfigError(
-        `--sealed needs a key for each host: give --key ${name}=FILE, --identity or --anonymous`,
-      );
+  const identities = remote ? undefined : await serverIdentities(config, keyless, output);
+  const clear = keyless.filter((name) =>
+    remote ? keptFor(remote, name) === undefined : identities === undefined && !config.anonymous,
+  );
+  const give = (name: string): string =>
+    remote ? `the keeper must have --key ${name}=FILE` : `give --key ${name}=FILE, --identity or --anonymous`;
+  for (const name of clear) {
+    if (config.sealed) throw new ConfigError(`--sealed needs a key for each host: ${give(name)}`);
     output.warn(`${name} has no key: everything it answers can be read on the way`);
   }
-  const unkeyed = [...config.keyEachWay].find(
-    (name) => !config.key.has(name) && !(names.has(name) && (identities !== undefined || config.anonymous)),
-  );
+  const unkeyed = [...config.keyEachWay].find((name) => !names.has(name) || clear.includes(name));
   if (unkeyed !== undefined)
     throw new ConfigError(
       `--key-each-way ${unkeyed}: no such host has a key; give --key ${unkeyed}=FILE, or --host ${unkeyed} and --identity`,
     );
-  if (config.behindFront) checkBehindFront(config, keyless);
-  const uses = new Map<string, string[]>();
-  for (const [name, path] of config.key) addUse(uses, path, name);
-  const anonymous = config.anonymous ? keyless : [];
-  const { keeper, labels } = await loadKeys(uses, ['initiator', 'responder'], output, {
-    anonymous,
-    identities,
-  });
+  if (config.behindFront) checkBehindFront(config, clear);
+  const keeper =
+    remote ?? (await ownKeeper(config, { anonymous: config.anonymous ? keyless : [], identities }, output));
   const secret = config.secret ?? randomBytes(12).toString('hex');
   const hosts = await Promise.all(
     [...names].map(async (name) => {
@@ -76,7 +83,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
         name,
         sealed: config.sealed,
         keyEachWay: config.keyEachWay.has(name),
-        ...promptFor(labels.get(config.key.get(name) ?? ''), config),
+        ...promptFor(keptFor(keeper, name), config.algorithm),
         handler: directory === undefined ? demoSite({ name, secret }) : await files(directory),
       };
     }),
@@ -114,13 +121,21 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
 }
 
+/** A keeper in this process, which reads the keys itself. */
+async function ownKeeper(
+  { key }: Config,
+  policy: { readonly anonymous: readonly string[]; readonly identities: Identities | undefined },
+  output: Output,
+): Promise<KeyHolder> {
+  const uses = new Map<string, string[]>();
+  for (const [name, path] of key) addUse(uses, path, name);
+  return (await loadKeys(uses, serverRoles, output, policy)).keeper;
+}
+
 /** Behind a front nothing travels in the clear, so a host that no key can be negotiated for cannot be reached. */
-function checkBehindFront(
-  { identity, anonymous, origin, keyEachWay }: z.output<typeof schema>,
-  keyless: readonly string[],
-): void {
-  const [name] = keyless;
-  if (name !== undefined && identity === undefined && !anonymous)
+function checkBehindFront({ origin, keyEachWay }: Config, clear: readonly string[]): void {
+  const [name] = clear;
+  if (name !== undefined)
     throw new ConfigError(`--behind-front needs a key for each host: give --key ${name}=FILE, or --identity`);
   if (origin.length > 0)
     throw new ConfigError('--origin is for web pages, which connect to the front: give it there');
@@ -132,12 +147,13 @@ function checkBehindFront(
 
 /** What clients are prompted with: the key of the host, its identity, or a key that proves nobody where that is allowed. */
 function promptFor(
-  label: string | undefined,
-  { algorithm, identity, anonymous }: z.output<typeof schema>,
+  kept: KeptKey | undefined,
+  algorithm: readonly number[],
 ): Pick<HostOptions, 'promptLabel' | 'promptAlgorithm'> {
-  if (label !== undefined) return { promptLabel: label, promptAlgorithm: algorithm };
-  if (identity !== undefined) return { promptLabel: SIGNED_LABEL, promptAlgorithm: ALGORITHM.SIGNED };
-  return anonymous ? { promptLabel: ANONYMOUS_LABEL, promptAlgorithm: ALGORITHM.ANONYMOUS } : {};
+  if (kept === undefined) return {};
+  const { label: promptLabel, proves } = kept;
+  const promptAlgorithm = { key: algorithm, identity: ALGORITHM.SIGNED, nobody: ALGORITHM.ANONYMOUS }[proves];
+  return { promptLabel, promptAlgorithm };
 }
 
 async function files(directory: string): Promise<Handler> {

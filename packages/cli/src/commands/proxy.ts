@@ -1,17 +1,20 @@
+import type { KeyHolder } from '@keymux/keys';
 import { ConnectProxy, DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy';
 import { z } from 'zod';
 import { flag, list, listenAddress, readConfig } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
 import { keyLogFiles } from '../key-log-files.ts';
-import { addUse, loadKeys } from '../keys.ts';
+import { addUse, loadKeys, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { keeperAddress, keptFor, withKeeper } from '../server-keeper.ts';
 
 const TIMEOUT = 'write milliseconds, 100 to 600000';
 
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
+  keeper: keeperAddress,
   key: list,
   identity: z.string().optional(),
   authorizedKeys: z.string().optional(),
@@ -26,17 +29,23 @@ const schema = z.object({
   behindBalancer: flag,
 });
 
+type Config = z.output<typeof schema>;
+
 /** `keymux proxy` */
 export async function proxy(argv: Record<string, unknown>, output: Output): Promise<void> {
   const config = await readConfig(schema, argv);
-  const uses = new Map<string, string[]>();
-  for (const path of config.key) addUse(uses, path, '');
-  const anonymous = config.anonymous ? [''] : [];
-  const identities = await serverIdentities(config, [''], output);
-  const { keeper } = await loadKeys(uses, ['responder'], output, { anonymous, identities });
+  await withKeeper(config, config.key.length > 0, output, (remote) => serve(config, remote, output));
+}
+
+async function serve(config: Config, remote: KeyHolder | undefined, output: Output): Promise<void> {
+  const keeper = remote ?? (await ownKeeper(config, output));
   if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
-  if (uses.size === 0 && identities === undefined && !config.clear && !config.anonymous)
-    output.warn('no --key, --identity, --anonymous or --clear: every CONNECT will be refused');
+  if (keptFor(keeper, '') === undefined && !config.clear)
+    output.warn(
+      remote
+        ? 'the keeper has no --key FILE or --identity for a proxy, and there is no --clear: every CONNECT will be refused'
+        : 'no --key, --identity, --anonymous or --clear: every CONNECT will be refused',
+    );
   const server = new ConnectProxy({
     keeper,
     keyLog: keyLogFiles(config.keylog, output),
@@ -70,4 +79,13 @@ export async function proxy(argv: Record<string, unknown>, output: Output): Prom
     });
   });
   await serveUntilSignal('proxy', server, await server.listen(config.listen), output);
+}
+
+/** A keeper in this process, which reads the keys itself. */
+async function ownKeeper(config: Config, output: Output): Promise<KeyHolder> {
+  const uses = new Map<string, string[]>();
+  for (const path of config.key) addUse(uses, path, '');
+  const anonymous = config.anonymous ? [''] : [];
+  const identities = await serverIdentities(config, [''], output);
+  return (await loadKeys(uses, serverRoles, output, { anonymous, identities })).keeper;
 }

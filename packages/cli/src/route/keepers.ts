@@ -84,7 +84,7 @@ async function load(
     if (key.kind === 'identity')
       identities.add(await signers.load(key.identity.value), { authorities: [authority], trust });
   }
-  return loadKeys(files, roles, output, {
+  return loadKeys(files, () => roles, output, {
     algorithms: [...algorithms],
     anonymous,
     identities: identities.size === 0 ? undefined : identities,

@@ -1,0 +1,65 @@
+import { connectUnix, RemoteKeeper } from '@keymux/keeper';
+import type { KeptKey, KeyHolder } from '@keymux/keys';
+import { z } from 'zod';
+import { ConfigError } from './errors.ts';
+import type { Output } from './output.ts';
+
+/** What --keeper takes. */
+export const keeperAddress = z
+  .string()
+  .transform((text, context) => {
+    if (text.startsWith('unix:/')) return text.slice('unix:'.length);
+    context.addIssue({ code: 'custom', message: 'write unix:/PATH, where keymux keeper listens' });
+    return z.NEVER;
+  })
+  .optional();
+
+/** Options that are the keeper's, where there is one. */
+export interface KeeperOptions {
+  readonly keeper?: string | undefined;
+  readonly identity?: string | undefined;
+  readonly authorizedKeys?: string | undefined;
+}
+
+/**
+ * Runs a server with the keeper that --keeper names, or with undefined if there is no such option. A process that has a keeper reads no keys. Rejects
+ * with ConfigError if it is told to, and with KeyError if the keeper cannot be reached.
+ */
+export async function withKeeper(
+  { keeper: path, identity, authorizedKeys }: KeeperOptions,
+  hasKeys: boolean,
+  output: Output,
+  serve: (keeper: RemoteKeeper | undefined) => Promise<void>,
+): Promise<void> {
+  if (path === undefined) return serve(undefined);
+  const given = hasKeys
+    ? '--key'
+    : identity
+      ? '--identity'
+      : authorizedKeys
+        ? '--authorized-keys'
+        : undefined;
+  if (given !== undefined)
+    throw new ConfigError(
+      `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
+    );
+  const keeper = await RemoteKeeper.connect({ connect: (signal) => connectUnix(path, signal) });
+  keeper.on('away', (error) => {
+    const { message } = (error.cause ?? error) as Error;
+    output.log({ event: 'keeper-away', error: message }, `${error.message} (${message})`);
+  });
+  keeper.on('back', () => output.log({ event: 'keeper-back' }, 'the keeper is back'));
+  try {
+    await serve(keeper);
+  } finally {
+    keeper.close();
+  }
+}
+
+/** What a keeper has for an authority, what proves most first; undefined if there is nothing. */
+export function keptFor({ kept }: KeyHolder, authority: string): KeptKey | undefined {
+  const all = kept.filter((key) => key.authority === authority);
+  return PROOFS.map((proves) => all.find((key) => key.proves === proves)).find((key) => key !== undefined);
+}
+
+const PROOFS = ['key', 'identity', 'nobody'] as const;
