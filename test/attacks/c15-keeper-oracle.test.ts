@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { encodeKeyNego } from '@keymux/frames';
 import { ALGORITHM, type Keeper, type RunContext, type Step } from '@keymux/keys';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type KeeperProcess, startKeeper } from '../support/keeper-process.ts';
+import { keeperOf } from '../support/library.ts';
+import { connectKeeper, frameOf, HELLO, RawCaller } from '../support/remote-keepers.ts';
+import { Scope } from '../support/scope.ts';
 import { ALPHA, BETA, codeOf, failureOf, Keys } from '../support/victims.ts';
 
 /** A worker that holds no long-term key, and asks the keeper for what it should not get. */
@@ -105,5 +110,69 @@ describe.each(METHODS)('C15: oracle in the key process, %s', (_name, algorithm) 
   test('it shows nothing of its keys', () => {
     const shown = JSON.stringify(keys.keeper());
     expect(shown).not.toMatch(/[0-9a-f]{32}/);
+  });
+});
+
+describe('C15: the keeper in a process of its own, and a worker that was taken over', () => {
+  const scope = new Scope();
+  let keeper: KeeperProcess;
+  beforeAll(async () => {
+    keeper = await startKeeper(scope);
+  });
+  afterAll(() => scope.close());
+
+  const algorithm = ALGORITHM.PSK;
+  const side = { initiator: 'client', depth: 0, keyId: 1, generation: 0, algorithm } as const;
+  const initiator: RunContext = { role: 'initiator', ...side };
+  const responder: RunContext = { role: 'responder', ...side };
+  const offer = () => ({ offer: 1 << algorithm, label: keeper.labels.alpha, authority: ALPHA });
+
+  test.each(['sign', 'decrypt', 'derive', 'key', 'exportKey', 'list', 'constructor'])(
+    'there is no request to %s',
+    async (type) => {
+      for (const fields of [{}, { id: 1 }, { id: 1, label: keeper.labels.alpha, data: 'x' }]) {
+        const worker = await RawCaller.connect(scope, keeper.path);
+        worker.send(HELLO);
+        await worker.reply(0);
+        worker.send({ type, ...fields }, randomBytes(32));
+        await worker.closed;
+        expect(worker.replies).toHaveLength(1);
+      }
+    },
+  );
+
+  test('a worker of another host begins and answers nothing, and cannot tell that there is a key', async () => {
+    const worker = await connectKeeper(scope, keeper.alphaPath);
+    const beta = { ...offer(), label: keeper.labels.beta, authority: BETA };
+    const nobody = { ...beta, label: 'k-0000000000000000' };
+    const failures = [beta, nobody].map((asked) => failureOf(worker.start(initiator, asked)));
+    const [known, unknown] = await Promise.all(failures);
+    expect(known).toMatchObject({ code: 'ERR_KEYMUX_KEY_UNKNOWN', scope: 'usage' });
+    expect(known).toEqual(unknown);
+    // The peer's message is right; another worker could answer it.
+    const whole = await connectKeeper(scope, keeper.path);
+    const first = frameOf(await whole.start(initiator, beta), algorithm);
+    expect(await failureOf(worker.accept(responder, first))).toMatchObject({ reason: 'unknown-label' });
+  });
+
+  test('a nonce for the second time: of a peer, and its own', async () => {
+    const [worker, another] = [
+      await connectKeeper(scope, keeper.path),
+      await connectKeeper(scope, keeper.alphaPath),
+    ];
+    const own = frameOf(await worker.start(initiator, offer()), algorithm);
+    expect(await failureOf(another.accept(responder, own))).toMatchObject({ reason: 'replay' });
+    const { keeper: peer } = await keeperOf({ file: keeper.files.alpha, authorities: [ALPHA] });
+    const first = frameOf(await peer.start(initiator, offer()), algorithm);
+    expect((await worker.accept(responder, first)).secrets).toHaveLength(2);
+    for (const again of [worker, another]) {
+      expect(await failureOf(again.accept(responder, first))).toMatchObject({ reason: 'replay' });
+    }
+  });
+
+  test('all of it is in the log', async () => {
+    const entries = (await readFile(keeper.auditLog, 'utf8')).trim().split('\n');
+    expect(entries.filter((line) => line.includes('"violation"')).length).toBeGreaterThanOrEqual(21);
+    expect(entries.filter((line) => line.includes('accepted before')).length).toBe(3);
   });
 });

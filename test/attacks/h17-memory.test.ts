@@ -3,6 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ALGORITHM } from '@keymux/keys';
 import { afterEach, expect, test } from 'vitest';
+import { startKeeper } from '../support/keeper-process.ts';
+import { LeakyKeeper } from '../support/keepers.ts';
 import { connectClient, keeperOf } from '../support/library.ts';
 import { foundInMemory } from '../support/memory.ts';
 import { Middle } from '../support/middle.ts';
@@ -115,5 +117,45 @@ test.skipIf(process.platform !== 'linux')(
       for (const form of [text.toString('latin1'), text.toString('hex'), text.toString('base64')])
         expect(snapshot.includes(form)).toBe(false);
     }
+  },
+);
+
+test.skipIf(process.platform !== 'linux')(
+  'H17: an origin with a keeper never has a long-term key; of run secrets that crossed, neither process keeps one',
+  async () => {
+    const folder = (await scope.directory())('.');
+    const keeper = await startKeeper(scope);
+    const origin = await KeymuxProcess.start(
+      scope,
+      ['origin', '--host', ALPHA, '--keeper', `unix:${keeper.path}`],
+      { NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}` },
+    );
+    const { keeper: own, labels } = await keeperOf({ file: keeper.files.alpha, authorities: [ALPHA] });
+    const leaky = new LeakyKeeper(own);
+    const client = await connectClient(scope, origin.address, { keeper: leaky });
+    for (const algorithm of [ALGORITHM.PSK, ALGORITHM.SPIPED, ALGORITHM.PSK_X25519, ALGORITHM.HYBRID]) {
+      const key = await client.negotiate({ algorithm, label: String(labels[0]), authority: ALPHA });
+      await tell(client.request({ host: ALPHA, path: '/', key }));
+    }
+    const file = await readFile(keeper.files.alpha);
+    const { K, Kpsk } = longTermKeys(file);
+    const longTerm = { file, K, Kpsk };
+    const secrets = Object.fromEntries(leaky.secrets.map((hex, index) => [index, Buffer.from(hex, 'hex')]));
+    expect(Object.keys(secrets)).toHaveLength(5); // ALG 1 has one for early data
+    // Each finds something, which shows that its memory was searched.
+    expect(await foundInMemory(keeper.process.pid, { ...longTerm, ...secrets })).toEqual(['K', 'Kpsk']);
+    expect(await foundInMemory(origin.pid, { ...longTerm, last: secrets[4] as Buffer })).toEqual(['last']);
+
+    await client.close();
+    await (await connectClient(scope, origin.address)).close(); // by then it has noticed
+    let left = Object.keys(secrets);
+    for (let turn = 1; left.length > 0 && turn <= 3; turn++) {
+      const snapshot = await heapSnapshot(origin, folder, turn);
+      for (const bytes of [...Object.values(longTerm), ...Object.values(secrets)])
+        for (const form of ['latin1', 'hex', 'base64', 'base64url'] as const)
+          expect(snapshot.includes(bytes.toString(form))).toBe(false);
+      left = await foundInMemory(origin.pid, { ...longTerm, ...secrets });
+    }
+    expect(left).toEqual([]);
   },
 );

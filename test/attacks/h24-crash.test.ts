@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { ALGORITHM, type Offer, type RunContext, type Step } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Attacker } from '../support/attacker.ts';
+import { startKeeper } from '../support/keeper-process.ts';
 import { KeeperDouble } from '../support/keepers.ts';
+import { connectKeeper, HELLO, message, RawCaller } from '../support/remote-keepers.ts';
 import { Scope } from '../support/scope.ts';
 import {
   ALPHA,
@@ -149,5 +151,47 @@ describe('H24: one bad message takes down more than its session', () => {
     expect(await tell(victims.client.request({ host: 'good.test', path: '/' }))).toMatchObject({
       status: 204,
     });
+  });
+});
+
+describe('H24: the process of the keeper', () => {
+  test('lives on, whatever its callers say', async () => {
+    const keeper = await startKeeper(scope);
+    const below = numbers('h24 keeper');
+    const context = {
+      role: 'responder',
+      initiator: 'client',
+      depth: 0,
+      keyId: 1,
+      generation: 0,
+      algorithm: 3,
+    };
+    const start = { type: 'start', id: 1, context: { ...context, role: 'initiator' } };
+    const offer = { offer: 8, label: keeper.labels.alpha, authority: ALPHA };
+    const honest = [
+      message(HELLO),
+      message({ ...start, offer }),
+      message({ type: 'accept', id: 2, context }, Buffer.alloc(200, 0x41)),
+      message({ type: 'receive', id: 3, run: 1 }, Buffer.alloc(60, 0x42)),
+      message({ type: 'abandon', run: 1 }),
+    ];
+    for (let turn = 0; turn < 12; turn++) {
+      const callers: RawCaller[] = [];
+      for (let count = 0; count < 16; count++) {
+        const caller = await RawCaller.connect(scope, keeper.path);
+        callers.push(caller);
+        caller.socket.write(damaged(honest, below));
+        if (below(2) === 0) caller.socket.end();
+        else caller.socket.destroy();
+      }
+      await Promise.all(callers.map(({ closed }) => closed));
+    }
+    const worker = await connectKeeper(scope, keeper.path);
+    const { run } = await worker.start(
+      { role: 'initiator', initiator: 'client', depth: 0, keyId: 1, generation: 0, algorithm: 3 },
+      offer,
+    );
+    expect(run).toBe(1);
+    expect(keeper.process.all('violation').length).toBeGreaterThan(50);
   });
 });
