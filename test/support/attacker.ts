@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import {
   type ControlFrame,
   decodeHeaderBlock,
@@ -7,6 +8,7 @@ import {
   FrameDecoder,
   HeaderDecompressor,
   type Item,
+  type KeyNego,
   SETTING,
 } from '@keymux/frames';
 import type { Scope } from './scope.ts';
@@ -73,6 +75,7 @@ export class Attacker {
       if (!this.#socket.writable) return;
       if (!this.#socket.write(chunk))
         await Promise.race([once(this.#socket, 'drain').catch(() => 0), this.closed]);
+      await setImmediate(); // else nobody hears that it has closed
     }
   }
 
@@ -90,6 +93,13 @@ export class Attacker {
     return this.#frames('key-nego').map(({ data }) => Buffer.from(data));
   }
 
+  /** The `nth` KEY_NEGO frame that has come. */
+  negotiation(nth: number): { frame: KeyNego; bytes: Uint8Array } {
+    const found = this.#items.filter((one) => one.kind === 'control' && one.frame.type === 'key-nego')[nth];
+    if (found?.kind !== 'control' || found.frame.type !== 'key-nego') throw new Error('no such message');
+    return { frame: found.frame, bytes: found.bytes };
+  }
+
   /** GOAWAY statuses so far. */
   get goaways(): number[] {
     return this.#frames('goaway').map(({ status }) => status);
@@ -104,6 +114,14 @@ export class Attacker {
       }
       await Promise.race([once(this.#socket, 'data'), this.closed]);
       if (this.#socket.closed) throw new Error('the peer left without a message');
+    }
+  }
+
+  /** Waits until what has come is as described; rejects if the peer leaves before. */
+  async until(description: (attacker: this) => boolean): Promise<void> {
+    while (!description(this)) {
+      if (this.#socket.closed) throw new Error('the peer left before');
+      await Promise.race([once(this.#socket, 'data'), this.closed]);
     }
   }
 
