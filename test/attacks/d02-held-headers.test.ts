@@ -3,7 +3,7 @@ import { encodeControl, GOAWAY, type HeaderList, RST, SETTING } from '@keymux/fr
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { clearRequest, clearSyn, FloodCompressor } from '../support/forge.ts';
 import { Scope } from '../support/scope.ts';
-import { type Bystander, expectUnharmed, regulars, Siege } from '../support/siege.ts';
+import { type Bystander, expectUnharmed, NOTHING_EARNED, regulars, Siege } from '../support/siege.ts';
 
 const HOST = 'alpha.test';
 const MIB = 2 ** 20;
@@ -20,6 +20,7 @@ beforeAll(async () => {
   siege = await Siege.start(shared, [
     ...['origin', '--dir', `${HOST}=${pages('')}`, '--host', 'beta.test'],
     ...['--limit', 'stall-timeout=300', '--limit', 'stalled-payload=1000000', '--limit', 'resets-burst=20'],
+    ...NOTHING_EARNED,
   ]);
   bystanders = await regulars(shared, siege, HOST);
 });

@@ -6,7 +6,14 @@ import { Attacker } from '../support/attacker.ts';
 import { clearRequest, clearSyn, FloodCompressor, type SynOptions } from '../support/forge.ts';
 import { Scope } from '../support/scope.ts';
 import { tcpServer } from '../support/servers.ts';
-import { type Bystander, callers, expectUnharmed, regulars, Siege } from '../support/siege.ts';
+import {
+  type Bystander,
+  callers,
+  expectUnharmed,
+  NOTHING_EARNED,
+  regulars,
+  Siege,
+} from '../support/siege.ts';
 
 const HOST = 'alpha.test';
 
@@ -51,7 +58,7 @@ describe('D3: streams that are opened and reset at once', () => {
     let siege: Siege;
     let bystanders: Bystander[];
     beforeAll(async () => {
-      siege = await Siege.start(shared, ['origin', '--host', HOST]);
+      siege = await Siege.start(shared, ['origin', '--host', HOST, ...NOTHING_EARNED]);
       bystanders = await regulars(shared, siege, HOST);
     });
 
@@ -73,7 +80,7 @@ describe('D3: streams that are opened and reset at once', () => {
       dialled++;
       socket.pipe(socket);
     });
-    const siege = await Siege.start(scope, ['proxy', '--clear', '--allow', '127.0.0.1:*']);
+    const siege = await Siege.start(scope, ['proxy', '--clear', '--allow', '127.0.0.1:*', ...NOTHING_EARNED]);
     const bystanders = await callers(scope, siege, destination);
     const attacker = await siege.attacker(scope);
     const aftermath = await siege.during(bystanders, async () => {

@@ -9,7 +9,7 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { clearData, clearRequest, clearSyn, FloodCompressor } from '../support/forge.ts';
 import { Scope } from '../support/scope.ts';
-import { type Bystander, expectUnharmed, regulars, Siege } from '../support/siege.ts';
+import { type Bystander, expectUnharmed, NOTHING_EARNED, regulars, Siege } from '../support/siege.ts';
 
 const HOST = 'alpha.test';
 
@@ -20,8 +20,7 @@ let bystanders: Bystander[];
 beforeAll(async () => {
   siege = await Siege.start(shared, [
     ...['origin', '--host', HOST, '--anonymous', '--limit', 'stream-window=65536'],
-    // Fewer than by default, so that a busy machine does not earn tokens faster than it spends them.
-    ...['--limit', 'resets-burst=100', '--limit', 'resets-per-second=10'],
+    ...NOTHING_EARNED,
   ]);
   bystanders = await regulars(shared, siege, HOST);
 });

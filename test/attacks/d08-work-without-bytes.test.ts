@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ANNOUNCEMENT, type Attacker } from '../support/attacker.ts';
 import { clearRequest, clearSyn, FloodCompressor } from '../support/forge.ts';
 import { Scope } from '../support/scope.ts';
-import { type Bystander, expectUnharmed, regulars, Siege } from '../support/siege.ts';
+import { type Bystander, expectUnharmed, NOTHING_EARNED, regulars, Siege } from '../support/siege.ts';
 
 const HOST = 'alpha.test';
 
@@ -14,7 +14,7 @@ const scope = new Scope();
 let siege: Siege;
 let bystanders: Bystander[];
 beforeAll(async () => {
-  siege = await Siege.start(shared, ['origin', '--host', HOST, '--anonymous']);
+  siege = await Siege.start(shared, ['origin', '--host', HOST, '--anonymous', ...NOTHING_EARNED]);
   bystanders = await regulars(shared, siege, HOST);
 });
 afterEach(() => scope.close());

@@ -12,6 +12,11 @@ import type { Scope } from './scope.ts';
 
 const PROBE = new URL('./siege-probe.js', import.meta.url).href;
 
+/** Accounts earn nothing (spec 7.3): what a flood costs must not depend on how fast the machine is. */
+export const NOTHING_EARNED: readonly string[] = ['pings', 'settings', 'resets', 'idle'].flatMap(
+  (account) => ['--limit', `${account}-per-second=0`],
+);
+
 /** How a process fares, measured from inside. Sizes are bytes, times milliseconds. */
 export interface Vitals {
   /** Resident memory now, and at its highest since the last measurement. */
