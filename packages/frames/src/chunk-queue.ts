@@ -26,6 +26,15 @@ export class ChunkQueue {
     this.#first = this.#offset = this.#length = 0;
   }
 
+  /** All that waits, as views, not consumed. */
+  *pieces(): Iterable<Uint8Array> {
+    let offset = this.#offset;
+    for (let i = this.#first; i < this.#chunks.length; i++) {
+      yield (this.#chunks[i] as Uint8Array).subarray(offset);
+      offset = 0;
+    }
+  }
+
   /** The next `length` bytes as a view, not consumed; undefined if they are not all in one chunk. */
   view(length: number): Uint8Array | undefined {
     const chunk = this.#chunks[this.#first];

@@ -31,6 +31,11 @@ export class Joined {
     this.#filled = filled;
   }
 
+  /** What there is, as views. */
+  pieces(): readonly Uint8Array[] {
+    return [this.#bytes.subarray(0, this.#filled)];
+  }
+
   /** The frame. When nothing is missing the buffer has exactly its size. */
   finish(): Uint8Array {
     return this.#bytes;
@@ -74,6 +79,11 @@ export class Parts {
     } else {
       this.#copy(piece);
     }
+  }
+
+  /** What there is, as views. */
+  pieces(): readonly Uint8Array[] {
+    return this.#block ? [...this.#parts, this.#block.subarray(0, this.#used)] : this.#parts;
   }
 
   finish(): readonly Uint8Array[] {

@@ -5,6 +5,8 @@ import { badEnvelope, FrameError } from './errors.ts';
 import type { ControlFrame, Place } from './frame.ts';
 import { type ControlHead, type DataHead, judgeHead, type Rules } from './frame-head.ts';
 import { parseControl } from './parse.ts';
+import type { StateReader } from './state-reader.ts';
+import type { StateWriter } from './state-writer.ts';
 
 /** A whole control frame. */
 export interface ControlItem {
@@ -102,6 +104,41 @@ export class FrameDecoder {
   /** True if the bytes so far end inside a frame: at the end of a carrier or of an envelope, that is an error. */
   get midFrame(): boolean {
     return this.#pending !== undefined || this.#queue.length > 0;
+  }
+
+  /** Writes what was pushed and not handed out. Not after an error. */
+  save(writer: StateWriter): void {
+    const pending = this.#pending;
+    const data = pending?.kind === 'data' ? pending : undefined;
+    writer.optional(data, ({ bytes, remaining }) => {
+      writer.raw(bytes);
+      writer.u32(remaining);
+    });
+    // Of other frames nothing has been handed out: they begin again with their first byte.
+    writer.list(this.#waiting(), (piece) => writer.bytes(piece));
+  }
+
+  /** Goes on where the decoder stood that was saved. To be called on a new one of the same place. */
+  load(reader: StateReader): void {
+    this.#pending = reader.optional(() => this.#loadData(reader));
+    reader.list(() => this.#queue.push(reader.bytes()));
+  }
+
+  #loadData(reader: StateReader): PendingData {
+    const bytes = reader.raw(HEAD_LENGTH);
+    const head = judgeHead(bytes, this.#rules);
+    if (head.kind !== 'data') throw reader.malformed('payload of a control frame');
+    const remaining = reader.u32(head.length);
+    if (remaining === 0) throw reader.malformed('a frame that is over is going on');
+    return { kind: 'data', head, bytes, remaining };
+  }
+
+  /** The bytes before the next item, or of it, in order. */
+  *#waiting(): Iterable<Uint8Array> {
+    const pending = this.#pending;
+    if (pending?.kind === 'sealed' && pending.bytes) yield pending.bytes;
+    if (pending && pending.kind !== 'data' && pending.collected) yield* pending.collected.pieces();
+    yield* this.#queue.pieces();
   }
 
   #next(): Item | undefined {

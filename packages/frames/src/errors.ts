@@ -19,6 +19,8 @@ export type FrameErrorCode =
   | 'ERR_KEYMUX_HEADER'
   /** A header block that does not inflate; the compression state is lost (spec 1.3). */
   | 'ERR_KEYMUX_HEADER_COMPRESSION'
+  /** The saved state of a session that is cut, changed, or not of this version (spec 13.2). */
+  | 'ERR_KEYMUX_HAND_OVER'
   /** A field that the caller of an encoder set out of its range. */
   | 'ERR_KEYMUX_FRAME_FIELD';
 
@@ -79,4 +81,8 @@ export function fieldMisuse(message: string): FrameError {
 
 export function headerMisuse(message: string): FrameError {
   return new FrameError('ERR_KEYMUX_HEADER', 'usage', GOAWAY.INTERNAL_ERROR, message);
+}
+
+export function stateMisuse(message: string): FrameError {
+  return new FrameError('ERR_KEYMUX_HAND_OVER', 'usage', GOAWAY.INTERNAL_ERROR, message);
 }

@@ -16,6 +16,9 @@ import { GOAWAY, LIMITS, type Limits } from './constants.ts';
 import { compressionDictionary } from './dictionary.ts';
 import { compressionLost, type FrameError, headerMisuse } from './errors.ts';
 import { uintAt } from './reader.ts';
+import type { StateReader } from './state-reader.ts';
+import type { StateWriter } from './state-writer.ts';
+import { compressedLast, inflatedLast, type Past } from './zlib-past.ts';
 
 /**
  * Compresses the header blocks that one side sends outside envelopes: one zlib stream for the whole session, a
@@ -41,6 +44,14 @@ export class HeaderCompressor {
     const status = zlibDeflate(stream, Z_SYNC_FLUSH);
     if (status !== Z_OK || stream.avail_out === 0) throw new Error(`deflate failed with status ${status}`);
     return stream.output.slice(0, stream.next_out);
+  }
+
+  save(writer: StateWriter): void {
+    writer.optional(this.#stream, (stream) => savePast(writer, compressedLast(stream)));
+  }
+
+  load(reader: StateReader): void {
+    this.#stream = reader.optional(() => resumeDeflate(loadPast(reader)));
   }
 }
 
@@ -83,6 +94,14 @@ export class HeaderDecompressor {
     return join(pieces, total);
   }
 
+  save(writer: StateWriter): void {
+    writer.optional(this.#stream, (stream) => savePast(writer, inflatedLast(stream)));
+  }
+
+  load(reader: StateReader): void {
+    this.#stream = reader.optional(() => resumeInflate(loadPast(reader)));
+  }
+
   /** At most `size` bytes of output. If it is fewer, there is no more. */
   #inflatePiece(stream: ZStream, size: number): Uint8Array {
     stream.output = new Uint8Array(size);
@@ -119,6 +138,35 @@ function startInflate(): ZStream {
   // 0: as large a window as the peer's stream says. Against our own compressor that is 2 KiB instead of 32.
   zlibInflateInit2(stream, 0);
   return stream;
+}
+
+/**
+ * Goes on where another stream stood behind a sync flush: byte aligned, between two blocks. Its zlib header is long gone, so what follows is
+ * raw deflate, and what it may refer to is its dictionary (spec 13.3).
+ */
+function resumeDeflate({ windowBits, bytes }: Past): ZStream {
+  const stream = new ZStream();
+  zlibDeflateInit2(stream, LEVEL, DEFLATED, -windowBits, MEM_LEVEL, Z_DEFAULT_STRATEGY);
+  zlibDeflateSetDictionary(stream, bytes);
+  return stream;
+}
+
+function resumeInflate({ windowBits, bytes }: Past): ZStream {
+  const stream = new ZStream();
+  zlibInflateInit2(stream, -windowBits);
+  zlibInflateSetDictionary(stream, bytes);
+  return stream;
+}
+
+function savePast(writer: StateWriter, { windowBits, bytes }: Past): void {
+  writer.u8(windowBits);
+  writer.bytes(bytes);
+}
+
+function loadPast(reader: StateReader): Past {
+  const windowBits = reader.u8(MOST_WINDOW_BITS);
+  if (windowBits < LEAST_WINDOW_BITS) throw reader.malformed(`a zlib window of 2^${windowBits} bytes`);
+  return { windowBits, bytes: reader.bytes(2 ** windowBits) };
 }
 
 /**
@@ -159,6 +207,10 @@ const WINDOW_BITS = 11;
 const MEM_LEVEL = 4;
 /** The hash of zlib itself. pako's own has 32,768 entries, 64 KB, whatever MEM_LEVEL says. */
 const CLASSIC_HASH = true;
+
+/** Windows that zlib knows: 256 bytes to 32 KiB. */
+const LEAST_WINDOW_BITS = 8;
+const MOST_WINDOW_BITS = 15;
 
 /** Block bytes that fit a SYN_STREAM, the frame with the longest fields before the block (1.2, 1.7). */
 const MAX_COMPRESSED = LIMITS.headerFrameLength - 10;

@@ -55,3 +55,5 @@ export type { UnknownControl } from './frames/unknown.ts';
 export { encodeWindowUpdate, type WindowUpdate } from './frames/window-update.ts';
 export { decodeHeaderBlock, encodeHeaderBlock } from './header-block.ts';
 export { HeaderCompressor, HeaderDecompressor } from './header-compression.ts';
+export { StateReader } from './state-reader.ts';
+export { StateWriter } from './state-writer.ts';

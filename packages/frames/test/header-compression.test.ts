@@ -1,4 +1,4 @@
-import { constants, createDeflate, createInflate, type Deflate, deflateSync, type Inflate } from 'node:zlib';
+import { constants, createDeflate, createInflate, deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -7,7 +7,7 @@ import {
   HeaderCompressor,
   HeaderDecompressor,
 } from '../src/index.ts';
-import { hex, refusal } from './support.ts';
+import { hex, refusal, through } from './support.ts';
 
 const dictionary = compressionDictionary();
 
@@ -139,19 +139,6 @@ describe('refusals', () => {
     }
   });
 });
-
-/** Writes one block and gives all that comes out for it, in hexadecimal. */
-function through(stream: Deflate | Inflate, block: Uint8Array): Promise<string> {
-  return new Promise((resolve, reject) => {
-    stream.once('error', reject);
-    stream.write(block, () => {
-      const out: Buffer[] = [];
-      for (let piece = stream.read(); piece; piece = stream.read()) out.push(piece);
-      stream.removeListener('error', reject);
-      resolve(Buffer.concat(out).toString('hex'));
-    });
-  });
-}
 
 /** Bytes that do not compress, the same in every run. */
 function noise(length: number, seed: number): Buffer {

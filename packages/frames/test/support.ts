@@ -1,3 +1,4 @@
+import type { Deflate, Inflate } from 'node:zlib';
 import { type ControlFrame, type DecoderOptions, FrameDecoder, FrameError, type Item } from '../src/index.ts';
 
 export function bytes(hex: string): Uint8Array {
@@ -79,4 +80,17 @@ function collect(item: Item, frames: PlainFrame[]): void {
     const frame: PlainFrame = { type: 'data', streamId, fin, payload: joined };
     frames.push(last ? frame : { ...frame, partial: true });
   }
+}
+
+/** Writes one block and gives all that comes out for it, in hexadecimal. */
+export function through(stream: Deflate | Inflate, block: Uint8Array): Promise<string> {
+  return new Promise((resolve, reject) => {
+    stream.once('error', reject);
+    stream.write(block, () => {
+      const out: Buffer[] = [];
+      for (let piece = stream.read(); piece; piece = stream.read()) out.push(piece);
+      stream.removeListener('error', reject);
+      resolve(Buffer.concat(out).toString('hex'));
+    });
+  });
 }
