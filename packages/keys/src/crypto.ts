@@ -1,7 +1,14 @@
 /**
  * All cryptography of this package. Only the files in `crypto/` import node:crypto: each of its traps is closed there, once.
  */
-export { type AeadKey, aeadKey, openAes256Gcm, sealAes256Gcm, TAG_LENGTH } from './crypto/aead.ts';
+export {
+  type AeadKey,
+  aeadKey,
+  lendAeadKey,
+  openAes256Gcm,
+  sealAes256Gcm,
+  TAG_LENGTH,
+} from './crypto/aead.ts';
 export { CounterPackets, PACKET_LENGTH, PACKET_TAG, PACKET_TEXT } from './crypto/counter-packets.ts';
 export {
   ED25519_KEY_LENGTH,
@@ -29,5 +36,6 @@ export {
   type MlKem,
   type MlKemKey,
 } from './crypto/ml-kem.ts';
+export { MovableSha256 } from './crypto/movable-sha256.ts';
 export { bcryptPbkdf, decryptAes256Ctr } from './crypto/private-key-cipher.ts';
 export { X25519_LENGTH, X25519Key } from './crypto/x25519.ts';

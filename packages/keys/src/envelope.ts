@@ -1,4 +1,5 @@
 import { ascii } from './bytes.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /** How much one key may seal in one direction (spec 4.1). */
 export interface SealLimits {
@@ -51,6 +52,16 @@ export class EnvelopeCounter {
   /** Bytes of plaintext so far, each envelope rounded up to whole blocks of 16. */
   get bytes(): number {
     return this.#blocks * BLOCK;
+  }
+
+  save(writer: StateSink): void {
+    writer.u64(this.#envelopes);
+    writer.u64(this.#blocks);
+  }
+
+  load(reader: StateSource): void {
+    this.#envelopes = reader.u64(this.#limits.envelopes);
+    this.#blocks = reader.u64(this.#limits.blocks);
   }
 
   /**

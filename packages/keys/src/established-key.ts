@@ -4,9 +4,9 @@ import type { SealLimits } from './envelope.ts';
 import { keyFailure } from './errors.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type RunSecret } from './keeper.ts';
-import type { KeyInfo } from './key-info.ts';
+import { type KeyInfo, loadKeyInfo, saveKeyInfo } from './key-info.ts';
 import type { KeyLog } from './key-log.ts';
-import type { MessageLog } from './message-log.ts';
+import { MessageLog } from './message-log.ts';
 import { Opener, type ReceiveKey } from './opener.ts';
 import type { Run } from './run.ts';
 import {
@@ -14,11 +14,14 @@ import {
   type DirectionKeys,
   directionKeys,
   exporterSecret,
+  loadDirectionKeys,
   renegotiationSecret,
+  saveDirectionKeys,
   switchKey,
 } from './schedule.ts';
 import { Sealer, type SendKey } from './sealer.ts';
-import type { Secret } from './secret.ts';
+import { Secret } from './secret.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 export type Side = 'client' | 'server';
 
@@ -36,6 +39,30 @@ export interface Carried {
   readonly bytes: number;
 }
 
+/** What a key is from its first message on. */
+export interface KeyOrigin {
+  readonly keyId: number;
+  readonly algorithm: number;
+  readonly peerName: PeerName | undefined;
+  /** Of all its runs. */
+  readonly messages: MessageLog;
+}
+
+/** What a key has of its registry. */
+export interface KeyEnvironment {
+  readonly side: Side;
+  readonly onInstalled: (key: EstablishedKey, installed: Installed) => void;
+  readonly limits: SealLimits | undefined;
+  readonly keyLog: KeyLog | undefined;
+}
+
+/** A generation whose peer is proven by the first envelope that opens (spec 3.8), and what it is then. */
+interface Unproven {
+  readonly info: KeyInfo;
+  readonly sealing: DirectionKeys | undefined;
+  readonly exporter: Secret | undefined;
+}
+
 /** A key of the session: its generations in each direction, and the streams bound to it. */
 export class EstablishedKey {
   readonly keyId: number;
@@ -46,10 +73,7 @@ export class EstablishedKey {
   readonly streams = new Set<number>();
   /** A first message of a renegotiation crossed this side's RETIRE and was ignored. */
   ignored = false;
-  readonly #side: Side;
-  readonly #limits: SealLimits | undefined;
-  readonly #onInstalled: (installed: Installed) => void;
-  readonly #keyLog: KeyLog | undefined;
+  readonly #environment: KeyEnvironment;
   #info: KeyInfo | undefined;
   #exporter: Secret | undefined;
   /** What the next generation is chained to. */
@@ -62,26 +86,17 @@ export class EstablishedKey {
   /** Of what was installed last. */
   #generation = 0;
   #renegotiated = false;
-  /** Makes a generation usable for sealing once its first envelope has opened. */
-  #awaitsProof: { readonly exporter: Secret } | undefined;
+  /** By generation. */
+  readonly #unproven = new Map<number, Unproven>();
   #sendRetired = false;
   #receiveRetired = false;
 
-  constructor(
-    side: Side,
-    run: Run,
-    onInstalled: (installed: Installed) => void,
-    limits?: SealLimits,
-    keyLog?: KeyLog,
-  ) {
-    this.keyId = run.context.keyId;
-    this.algorithm = run.context.algorithm;
-    this.peerName = run.context.peerName;
-    this.messages = run.messages;
-    this.#side = side;
-    this.#onInstalled = onInstalled;
-    this.#limits = limits;
-    this.#keyLog = keyLog;
+  constructor({ keyId, algorithm, peerName, messages }: KeyOrigin, environment: KeyEnvironment) {
+    this.keyId = keyId;
+    this.algorithm = algorithm;
+    this.peerName = peerName;
+    this.messages = messages;
+    this.#environment = environment;
   }
 
   get info(): KeyInfo | undefined {
@@ -172,12 +187,13 @@ export class EstablishedKey {
   /** Derives the sealing keys of one generation and wipes the run secret. */
   install(run: Run, made: RunSecret): void {
     const { generation } = made;
+    const { side, limits, keyLog } = this.#environment;
     const secret = this.#chained(run, made);
     const digests = run.digests(made.early);
     const proven = keyInfo(this.keyId, made);
     const keysOf = (from: Side): DirectionKeys => {
       const keys = directionKeys(secret, generation, from, digests);
-      this.#keyLog?.(proven, () => ({
+      keyLog?.(proven, () => ({
         keyId: this.keyId,
         generation,
         from,
@@ -190,38 +206,41 @@ export class EstablishedKey {
     const isInitiator = run.context.role === 'initiator';
     const seals = made.directions === 'both' || isInitiator;
     const opens = made.directions === 'both' || !isInitiator;
-    const sealing = seals ? keysOf(this.#side) : undefined;
-    // The count of the generation before is taken when this one takes its place, not earlier.
-    const seal = (): void => {
-      if (sealing === undefined) return;
-      const previous = this.#sealer;
-      this.#sealer = new Sealer(proven, sealing, previous?.sealed, this.#limits);
-      previous?.close();
-    };
+    const sealing = seals ? keysOf(side) : undefined;
     const exporter = made.early ? undefined : exporterSecret(secret, digests);
     this.#chain = renegotiable(made) ? renegotiationSecret(secret, digests) : undefined;
     if (opens) {
-      const keys = keysOf(this.#side === 'client' ? 'server' : 'client');
-      const onFirst = made.confirmed ? undefined : () => this.#confirm(proven, opener, seal, exporter);
-      const opener = new Opener(info, keys, onFirst, this.#limits);
+      const keys = keysOf(side === 'client' ? 'server' : 'client');
+      const opener: Opener = new Opener(info, keys, () => this.#confirm(opener), limits);
       this.#openers.push(opener);
     }
     this.#switchKeys.set(generation, switchKey(secret, digests));
     secret.wipe();
     this.#generation = generation;
     if (made.confirmed || this.#info === undefined) this.#become(info, exporter);
-    else if (exporter !== undefined) this.#awaitsProof = { exporter };
-    if (made.confirmed) seal();
-    this.#onInstalled({ key: info, send: seals && made.confirmed, receive: opens });
+    if (made.confirmed) this.#seal(proven, sealing);
+    else this.#unproven.set(generation, { info: proven, sealing, exporter });
+    this.#environment.onInstalled(this, { key: info, send: seals && made.confirmed, receive: opens });
   }
 
   /** The first envelope has proven the peer: only now may this side seal (spec 3.8). */
-  #confirm(info: KeyInfo, opener: Opener, seal: () => void, exporter: Secret | undefined): void {
-    this.#awaitsProof = undefined;
+  #confirm(opener: Opener): void {
+    const unproven = this.#unproven.get(opener.generation);
+    if (unproven === undefined) return;
+    const { info, sealing, exporter } = unproven;
+    this.#unproven.delete(opener.generation);
     this.#become(info, exporter);
     opener.info = info;
-    seal();
-    this.#onInstalled({ key: info, send: !this.#sendRetired, receive: true });
+    this.#seal(info, sealing);
+    this.#environment.onInstalled(this, { key: info, send: !this.#sendRetired, receive: true });
+  }
+
+  /** The count of the generation before is taken when the next takes its place, not earlier. */
+  #seal(info: KeyInfo, keys: DirectionKeys | undefined): void {
+    if (keys === undefined) return;
+    const previous = this.#sealer;
+    this.#sealer = new Sealer(info, keys, previous?.sealed, this.#environment.limits);
+    previous?.close();
   }
 
   #become(info: KeyInfo, exporter: Secret | undefined): void {
@@ -246,6 +265,7 @@ export class EstablishedKey {
   confirmGeneration(generation: number): void {
     for (const opener of this.#openers) if (opener.generation < generation) opener.close();
     this.#openers = this.#openers.filter((opener) => opener.generation >= generation);
+    for (const unproven of this.#unproven.keys()) if (unproven < generation) this.#unproven.delete(unproven);
   }
 
   /** RETIRE of this side goes into the envelope that is sealed next. */
@@ -274,10 +294,78 @@ export class EstablishedKey {
   /** Forgets what is not needed for the last envelope. */
   wipeSecrets(): void {
     this.#exporter?.wipe();
-    this.#awaitsProof?.exporter.wipe();
+    for (const { exporter } of this.#unproven.values()) exporter?.wipe();
+    this.#unproven.clear();
     this.#chain?.wipe();
     for (const secret of this.#switchKeys.values()) secret.wipe();
     this.#switchKeys.clear();
+  }
+
+  save(writer: StateSink): void {
+    writer.u8(this.keyId);
+    writer.u8(this.algorithm);
+    writer.optional(this.peerName, ({ host, port }) => {
+      writer.text(host);
+      writer.u16(port);
+    });
+    this.messages.save(writer);
+    writer.list(this.streams, (streamId) => writer.u32(streamId));
+    writer.flag(this.ignored);
+    writer.optional(this.#info, (info) => saveKeyInfo(writer, info));
+    writer.u8(this.#generation);
+    writer.flag(this.#renegotiated);
+    writer.flag(this.#sendRetired);
+    writer.flag(this.#receiveRetired);
+    writer.optional(this.#exporter, (secret) => secret.save(writer));
+    writer.optional(this.#chain, (secret) => secret.save(writer));
+    writer.list(this.#switchKeys, ([generation, secret]) => {
+      writer.u8(generation);
+      secret.save(writer);
+    });
+    writer.optional(this.sender && this.#sealer, (sealer) => sealer.save(writer));
+    writer.list(this.#openers, (opener) => opener.save(writer));
+    writer.list(this.#unproven.values(), ({ info, sealing, exporter }) => {
+      saveKeyInfo(writer, info);
+      writer.optional(sealing, (keys) => saveDirectionKeys(writer, keys));
+      writer.optional(exporter, (secret) => secret.save(writer));
+    });
+  }
+
+  static load(reader: StateSource, environment: KeyEnvironment): EstablishedKey {
+    const origin = {
+      keyId: reader.u8(),
+      algorithm: reader.u8(),
+      peerName: reader.optional(() => ({ host: reader.text(), port: reader.u16() })),
+      messages: new MessageLog(),
+    };
+    origin.messages.load(reader);
+    const key = new EstablishedKey(origin, environment);
+    key.#load(reader);
+    return key;
+  }
+
+  #load(reader: StateSource): void {
+    const { limits } = this.#environment;
+    reader.list(() => this.streams.add(reader.u32()));
+    this.ignored = reader.flag();
+    this.#info = reader.optional(() => loadKeyInfo(reader));
+    this.#generation = reader.u8();
+    this.#renegotiated = reader.flag();
+    this.#sendRetired = reader.flag();
+    this.#receiveRetired = reader.flag();
+    this.#exporter = reader.optional(() => Secret.load(reader));
+    this.#chain = reader.optional(() => Secret.load(reader));
+    reader.list(() => this.#switchKeys.set(reader.u8(), Secret.load(reader)));
+    this.#sealer = reader.optional(() => Sealer.load(reader, limits));
+    reader.list(() => {
+      this.#openers.push(Opener.load(reader, (opener) => this.#confirm(opener), limits));
+    });
+    reader.list(() => {
+      const info = loadKeyInfo(reader);
+      const sealing = reader.optional(() => loadDirectionKeys(reader));
+      const exporter = reader.optional(() => Secret.load(reader));
+      this.#unproven.set(info.generation, { info, sealing, exporter });
+    });
   }
 
   #closeOpeners(): void {

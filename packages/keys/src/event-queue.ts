@@ -15,6 +15,10 @@ export class EventQueue {
     return this.#events.shift();
   }
 
+  get empty(): boolean {
+    return this.#events.length === 0;
+  }
+
   clear(): void {
     this.#events = [];
   }

@@ -6,6 +6,7 @@ export {
   algorithmName,
   SHARED_KEY_PREFERENCE,
 } from './algorithm-ids.ts';
+export { MovableSha256 } from './crypto.ts';
 export { describeNego, type NegoDescription, offerOf } from './describe-message.ts';
 export type { SealLimits } from './envelope.ts';
 export {
@@ -61,3 +62,4 @@ export {
   type SpipedTurn,
 } from './spiped/keeper.ts';
 export { type PacketOpener, type PacketSealer, packetKeys } from './spiped/packets.ts';
+export type { StateSink, StateSource } from './state-port.ts';

@@ -1,3 +1,5 @@
+import type { StateSink, StateSource } from './state-port.ts';
+
 const MAX_KEY_ID = 255;
 
 /**
@@ -39,5 +41,19 @@ export class KeyIds {
     this.#peerLast = id;
     this.#used = true;
     return true;
+  }
+
+  save(writer: StateSink): void {
+    writer.u16(this.#next);
+    writer.u8(this.#peerLast);
+    writer.flag(this.#used);
+  }
+
+  load(reader: StateSource): void {
+    this.#next = reader.u16();
+    this.#peerLast = reader.u8();
+    this.#used = reader.flag();
+    if (this.#next === 0 || !this.isOwn(this.#next))
+      throw reader.malformed(`the next key ID is ${this.#next}`);
   }
 }

@@ -1,4 +1,5 @@
-import { sha256 } from './crypto.ts';
+import { HASH_LENGTH, sha256 } from './crypto.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /** The messages of a key's runs, of both sides, so that a copy of one can be told from a new message (spec 3.1). */
 export class MessageLog {
@@ -12,8 +13,20 @@ export class MessageLog {
   has(frame: Uint8Array): boolean {
     return this.#hashes.has(hashOf(frame));
   }
+
+  save(writer: StateSink): void {
+    writer.list(this.#hashes, (hash) => writer.raw(Buffer.from(hash, 'latin1')));
+  }
+
+  load(reader: StateSource): void {
+    reader.list(() => this.#hashes.add(latin1(reader.raw(HASH_LENGTH))));
+  }
 }
 
 function hashOf(frame: Uint8Array): string {
-  return Buffer.from(sha256(frame)).toString('latin1');
+  return latin1(sha256(frame));
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
 }

@@ -16,6 +16,7 @@ import type { NegoFrame } from './nego-frame.ts';
 import { checkOffer } from './offer.ts';
 import { decodeReject, encodeReject, REJECT_REASON } from './reject.ts';
 import { Run } from './run.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 export interface NegotiateOptions {
   readonly algorithm: number;
@@ -224,6 +225,30 @@ export class Negotiator {
     const run = this.#runs.get(keyId);
     if (run !== undefined) this.#endRun(run);
     return run !== undefined;
+  }
+
+  /** Why the session cannot be handed over now; undefined if it can. Runs are not: the keeper of the giver has half of each (spec 13.1). */
+  get handOverObstacle(): string | undefined {
+    if (this.#over) return 'its negotiations have failed';
+    if (this.#runs.size > 0) return 'a negotiation is in progress';
+    // Of a run that was given up: its frame goes out all the same, and is not known as ours where it was not written down.
+    return this.#unsent.some((run) => run !== undefined)
+      ? 'a message of a negotiation has to be sent'
+      : undefined;
+  }
+
+  save(writer: StateSink): void {
+    writer.u8(this.#depth);
+    this.#ids.save(writer);
+    writer.u16(this.#unsent.length);
+  }
+
+  load(reader: StateSource): void {
+    this.#depth = reader.u8();
+    this.#ids.load(reader);
+    this.#unsent.length = 0;
+    // REJECTs, which are of no run. Each is a frame that the session has still to send.
+    for (let left = reader.u16(); left > 0; left--) this.#unsent.push(undefined);
   }
 
   close(): void {

@@ -1,8 +1,9 @@
-import { type AeadKey, openAes256Gcm, TAG_LENGTH } from './crypto.ts';
+import { openAes256Gcm, TAG_LENGTH } from './crypto.ts';
 import { EnvelopeCounter, MAX_PLAINTEXT, SEAL_LIMITS, SEALED_HEAD, type SealLimits } from './envelope.ts';
-import { keyFailure } from './errors.ts';
-import type { KeyInfo } from './key-info.ts';
-import type { DirectionKeys } from './schedule.ts';
+import { keyFailure, usageError } from './errors.ts';
+import { type KeyInfo, loadKeyInfo, saveKeyInfo } from './key-info.ts';
+import { type DirectionKeys, loadDirectionKeys, saveDirectionKeys } from './schedule.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /** One generation of a key in our receiving direction. */
 export interface ReceiveKey {
@@ -22,19 +23,35 @@ export class Opener implements ReceiveKey {
   info: KeyInfo;
   readonly #counter: EnvelopeCounter;
   readonly #onFirst: (() => void) | undefined;
-  #key: AeadKey | undefined;
+  #keys: DirectionKeys | undefined;
 
   /** `onFirst` is told when the first envelope has opened. */
-  constructor(
-    info: KeyInfo,
-    { key, iv, direction }: DirectionKeys,
-    onFirst?: () => void,
-    limits: SealLimits = SEAL_LIMITS,
-  ) {
+  constructor(info: KeyInfo, keys: DirectionKeys, onFirst?: () => void, limits: SealLimits = SEAL_LIMITS) {
     this.info = info;
-    this.#key = key;
-    this.#counter = new EnvelopeCounter(iv, direction, limits);
+    this.#keys = keys;
+    this.#counter = new EnvelopeCounter(keys.iv, keys.direction, limits);
     this.#onFirst = onFirst;
+  }
+
+  /** Writes it for the next owner (spec 13.5). Not once it is closed. */
+  save(writer: StateSink): void {
+    if (this.#keys === undefined) throw usageError(`key ${this.keyId} is closed`);
+    saveKeyInfo(writer, this.info);
+    saveDirectionKeys(writer, this.#keys);
+    this.#counter.save(writer);
+  }
+
+  /** `onFirst` is told as by any other, if no envelope has opened yet. */
+  static load(
+    reader: StateSource,
+    onFirst: (opener: Opener) => void,
+    limits: SealLimits | undefined,
+  ): Opener {
+    const info = loadKeyInfo(reader);
+    const keys = loadDirectionKeys(reader);
+    const opener: Opener = new Opener(info, keys, () => onFirst(opener), limits);
+    opener.#counter.load(reader);
+    return opener;
   }
 
   get keyId(): number {
@@ -55,24 +72,24 @@ export class Opener implements ReceiveKey {
   }
 
   open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
-    const key = this.#key;
-    this.#key = undefined; // no second attempt (rule R4): a key that has failed once stays unusable
+    const keys = this.#keys;
+    this.#keys = undefined; // no second attempt (rule R4): a key that has failed once stays unusable
     let length = -TAG_LENGTH;
     for (const part of body) length += part.length;
-    if (key === undefined || head.length !== SEALED_HEAD || length <= 0 || length > MAX_PLAINTEXT) {
+    if (keys === undefined || head.length !== SEALED_HEAD || length <= 0 || length > MAX_PLAINTEXT) {
       throw keyFailure('envelope', `key ${this.keyId}, generation ${this.generation}`);
     }
     if (!this.#counter.next(head, length)) throw keyFailure('limit', `key ${this.keyId}`);
-    const plaintext = openAes256Gcm(key, this.#counter.nonce, this.#counter.additional, body);
+    const plaintext = openAes256Gcm(keys.key, this.#counter.nonce, this.#counter.additional, body);
     if (plaintext === undefined) {
       throw keyFailure('envelope', `key ${this.keyId}, generation ${this.generation}`);
     }
-    this.#key = key;
+    this.#keys = keys;
     if (this.#counter.count === 1) this.#onFirst?.();
     return plaintext;
   }
 
   close(): void {
-    this.#key = undefined;
+    this.#keys = undefined;
   }
 }

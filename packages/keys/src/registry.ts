@@ -1,6 +1,13 @@
 import type { SealLimits } from './envelope.ts';
 import { keyFailure, usageError } from './errors.ts';
-import { type Carried, EstablishedKey, renegotiable, type Side } from './established-key.ts';
+import {
+  type Carried,
+  EstablishedKey,
+  type Installed,
+  type KeyEnvironment,
+  renegotiable,
+  type Side,
+} from './established-key.ts';
 import { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type Keeper } from './keeper.ts';
@@ -14,6 +21,7 @@ import { REJECT_REASON } from './reject.ts';
 import type { Run } from './run.ts';
 import type { SendKey } from './sealer.ts';
 import type { Secret } from './secret.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 export interface KeyRegistryOptions {
   readonly role: Side;
@@ -42,17 +50,18 @@ export interface KeyRegistryOptions {
  * nothing more is received, but keys still seal until `close`, since GOAWAY may have to travel under one.
  */
 export class KeyRegistry {
-  readonly #side: Side;
-  readonly #sealLimits: SealLimits | undefined;
-  readonly #keyLog: KeyLog | undefined;
+  readonly #environment: KeyEnvironment;
   readonly #events = new EventQueue();
   readonly #negotiator: Negotiator;
   readonly #keys = new Map<number, EstablishedKey>();
 
   constructor(options: KeyRegistryOptions) {
-    this.#side = options.role;
-    this.#sealLimits = options.sealLimits;
-    this.#keyLog = options.keyLog;
+    this.#environment = {
+      side: options.role,
+      onInstalled: (key, installed) => this.#report(key, installed),
+      limits: options.sealLimits,
+      keyLog: options.keyLog,
+    };
     this.#negotiator = new Negotiator({
       side: options.role,
       keeper: options.keeper,
@@ -265,6 +274,39 @@ export class KeyRegistry {
     return this.#negotiator.drop(keyId) || known;
   }
 
+  /**
+   * Why the keys cannot be handed over now, for people; undefined if they can: a run is in progress, of either side, or an event waits to be
+   * polled (spec 13.1).
+   */
+  get handOverObstacle(): string | undefined {
+    return this.#negotiator.handOverObstacle ?? (this.#events.empty ? undefined : 'its keys have news');
+  }
+
+  /**
+   * Writes all keys for another process, which goes on with them (spec 13.5). This registry must be closed before the other one seals
+   * anything (rule R10). Throws KeyError (usage) if there is a `handOverObstacle`.
+   */
+  save(writer: StateSink): void {
+    const obstacle = this.handOverObstacle;
+    if (obstacle !== undefined) throw usageError(`the keys cannot be handed over: ${obstacle}`);
+    writer.u8(SIDES.indexOf(this.#environment.side));
+    this.#negotiator.save(writer);
+    writer.list(this.#keys.values(), (key) => key.save(writer));
+  }
+
+  /** A registry that goes on with the keys of another one, from `save`. Throws what `reader` throws. */
+  static load(reader: StateSource, options: KeyRegistryOptions): KeyRegistry {
+    const registry = new KeyRegistry(options);
+    const side = SIDES[reader.u8(SIDES.length - 1)];
+    if (side !== options.role) throw reader.malformed(`keys of the ${side}, not of the ${options.role}`);
+    registry.#negotiator.load(reader);
+    reader.list(() => {
+      const key = EstablishedKey.load(reader, registry.#environment);
+      registry.#keys.set(key.keyId, key);
+    });
+    return registry;
+  }
+
   /** Abandons all runs and wipes all keys. */
   close(): void {
     this.#negotiator.close();
@@ -327,18 +369,16 @@ export class KeyRegistry {
   #keyOf(run: Run): EstablishedKey {
     const known = this.#keys.get(run.context.keyId);
     if (known !== undefined) return known;
-    const key = new EstablishedKey(
-      this.#side,
-      run,
-      (installed) => {
-        this.#events.push({ type: 'established', ...installed });
-        if (key.renegotiated && installed.send) this.#events.push({ type: 'moved', keyId: key.keyId });
-      },
-      this.#sealLimits,
-      this.#keyLog,
-    );
-    this.#keys.set(key.keyId, key);
+    const { keyId, algorithm, peerName } = run.context;
+    const origin = { keyId, algorithm, peerName, messages: run.messages };
+    const key = new EstablishedKey(origin, this.#environment);
+    this.#keys.set(keyId, key);
     return key;
+  }
+
+  #report(key: EstablishedKey, installed: Installed): void {
+    this.#events.push({ type: 'established', ...installed });
+    if (key.renegotiated && installed.send) this.#events.push({ type: 'moved', keyId: key.keyId });
   }
 
   #revoke(keyId: number): void {
@@ -359,6 +399,7 @@ function strength(info: KeyInfo): number {
   return LEVELS[info.level] * 2 + (info.forwardSecrecy ? 1 : 0);
 }
 
+const SIDES: readonly Side[] = ['client', 'server'];
 const LEVELS = { none: 0, passive: 1, authenticated: 2 } as const;
 /** Where the flags of a control frame are, and the one that says RETIRE (spec 1.1, 1.5). */
 const FLAGS = 4;

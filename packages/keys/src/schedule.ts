@@ -1,6 +1,7 @@
 import { ascii, concat } from './bytes.ts';
-import { type AeadKey, aeadKey, hkdfExpand, hkdfExtract } from './crypto.ts';
+import { type AeadKey, aeadKey, hkdfExpand, hkdfExtract, lendAeadKey } from './crypto.ts';
 import { Secret } from './secret.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /** Digests of what each side sent before its own first message of the run (spec 3.5, 3.6). */
 export interface SessionDigests {
@@ -36,6 +37,19 @@ export function directionKeys(
   };
   material.fill(0);
   return keys;
+}
+
+export function saveDirectionKeys(writer: StateSink, { key, iv, direction }: DirectionKeys): void {
+  lendAeadKey(key, (bytes) => writer.raw(bytes));
+  writer.raw(iv);
+  writer.u8(direction);
+}
+
+export function loadDirectionKeys(reader: StateSource): DirectionKeys {
+  const bytes = reader.raw(KEY_LENGTH);
+  const key = aeadKey(bytes);
+  bytes.fill(0);
+  return { key, iv: reader.raw(IV_LENGTH), direction: reader.u8() };
 }
 
 /** The exporter of one generation, 32 bytes (spec 3.5). */

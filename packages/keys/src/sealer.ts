@@ -1,8 +1,9 @@
-import { type AeadKey, sealAes256Gcm, TAG_LENGTH } from './crypto.ts';
+import { sealAes256Gcm, TAG_LENGTH } from './crypto.ts';
 import { EnvelopeCounter, MAX_PLAINTEXT, SEAL_LIMITS, SEALED_HEAD, type SealLimits } from './envelope.ts';
 import { usageError } from './errors.ts';
-import type { KeyInfo } from './key-info.ts';
-import type { DirectionKeys } from './schedule.ts';
+import { type KeyInfo, loadKeyInfo, saveKeyInfo } from './key-info.ts';
+import { type DirectionKeys, loadDirectionKeys, saveDirectionKeys } from './schedule.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /** One generation of a key in our sending direction. */
 export interface SendKey {
@@ -27,19 +28,36 @@ export class Sealer implements SendKey {
   readonly previousSealed: number | undefined;
   info: KeyInfo;
   readonly #counter: EnvelopeCounter;
-  #key: AeadKey | undefined;
+  #keys: DirectionKeys | undefined;
   #last = false;
 
-  constructor(
-    info: KeyInfo,
-    { key, iv, direction }: DirectionKeys,
-    previousSealed?: number,
-    limits: SealLimits = SEAL_LIMITS,
-  ) {
+  constructor(info: KeyInfo, keys: DirectionKeys, previousSealed?: number, limits: SealLimits = SEAL_LIMITS) {
     this.info = info;
-    this.#key = key;
-    this.#counter = new EnvelopeCounter(iv, direction, limits);
+    this.#keys = keys;
+    this.#counter = new EnvelopeCounter(keys.iv, keys.direction, limits);
     this.previousSealed = previousSealed;
+  }
+
+  /** Writes it for the next owner, who goes on counting where it stands: this one must be closed then (rule R10). Not once it is closed. */
+  save(writer: StateSink): void {
+    if (this.#keys === undefined) throw usageError(`key ${this.keyId} is closed`);
+    saveKeyInfo(writer, this.info);
+    saveDirectionKeys(writer, this.#keys);
+    writer.optional(this.previousSealed, (count) => writer.u64(count));
+    this.#counter.save(writer);
+  }
+
+  static load(reader: StateSource, limits: SealLimits | undefined): Sealer {
+    const info = loadKeyInfo(reader);
+    const keys = loadDirectionKeys(reader);
+    const sealer = new Sealer(
+      info,
+      keys,
+      reader.optional(() => reader.u64()),
+      limits,
+    );
+    sealer.#counter.load(reader);
+    return sealer;
   }
 
   get keyId(): number {
@@ -60,7 +78,7 @@ export class Sealer implements SendKey {
   }
 
   seal(head: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[] {
-    if (this.#key === undefined) throw usageError(`key ${this.keyId} seals nothing more in this generation`);
+    if (this.#keys === undefined) throw usageError(`key ${this.keyId} seals nothing more in this generation`);
     let length = 0;
     for (const part of parts) length += part.length;
     if (head.length !== SEALED_HEAD || length === 0 || length > MAX_PLAINTEXT) {
@@ -72,7 +90,7 @@ export class Sealer implements SendKey {
         'ERR_KEYMUX_KEY_EXHAUSTED',
       );
     }
-    const sealed = sealAes256Gcm(this.#key, this.#counter.nonce, this.#counter.additional, parts);
+    const sealed = sealAes256Gcm(this.#keys.key, this.#counter.nonce, this.#counter.additional, parts);
     if (this.#last) this.close();
     return sealed;
   }
@@ -83,6 +101,6 @@ export class Sealer implements SendKey {
   }
 
   close(): void {
-    this.#key = undefined;
+    this.#keys = undefined;
   }
 }

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { usageError } from './errors.ts';
+import type { StateSink, StateSource } from './state-port.ts';
 
 /**
  * Bytes that must not be printed, serialized or left behind. They lie in memory of their own, not in Node's shared
@@ -26,6 +27,16 @@ export class Secret {
   use<T>(reader: (bytes: Uint8Array) => T): T {
     if (this.#bytes === undefined) throw usageError('a secret was used after it was wiped');
     return reader(this.#bytes);
+  }
+
+  /** Writes the bytes for the next owner of a session (spec 13.5). */
+  save(writer: StateSink): void {
+    this.use((bytes) => writer.raw(bytes));
+  }
+
+  /** A secret of 32 bytes. */
+  static load(reader: StateSource): Secret {
+    return Secret.take(reader.raw(32));
   }
 
   get wiped(): boolean {

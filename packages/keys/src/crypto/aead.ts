@@ -16,6 +16,13 @@ export function aeadKey(bytes: Uint8Array): AeadKey {
   return createSecretKey(bytes);
 }
 
+/** Lends the bytes of a key to `use`, which must not keep them. */
+export function lendAeadKey(key: AeadKey, use: (bytes: Uint8Array) => void): void {
+  const bytes = key.export();
+  use(bytes);
+  bytes.fill(0);
+}
+
 /** Encrypts the concatenated parts. Returns the ciphertext in as many parts, then the tag. */
 export function sealAes256Gcm(
   key: AeadKey,
