@@ -1,5 +1,11 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
-import { encodeControl, encodeSealedHead, type KeyNego } from '@keymux/frames';
+import {
+  encodeControl,
+  encodeSealedHead,
+  type KeyNego,
+  type StateReader,
+  type StateWriter,
+} from '@keymux/frames';
 import type { KeyEvent, KeyInfo, KeyPort, ReceiveKey, Role, SendKey } from '@keymux/session';
 
 type NegoFrame = Omit<KeyNego, 'type'>;
@@ -236,6 +242,42 @@ export class FakeKeys implements KeyPort {
     return { keyId, algorithm: FAKE_ALGORITHM, fin: true, reject: false, retire: true, data: nothing };
   }
 
+  get handOverObstacle(): string | undefined {
+    if (this.#busy.size > 0 || this.#work.length > 0) return 'a key is busy';
+    return this.#events.length > 0 ? 'its keys have news' : undefined;
+  }
+
+  /** Writes no key, but where `load` finds them: the counters go on, and this registry has none of them any more once it is closed. */
+  save(writer: StateWriter): void {
+    writer.u32(saved.push(this.takeSnapshot()) - 1);
+  }
+
+  static load(reader: StateReader): FakeKeys {
+    const at = reader.u32();
+    const snapshot = saved[at];
+    if (snapshot === undefined) throw reader.malformed('these fake keys are not there');
+    saved[at] = undefined;
+    const keys = new FakeKeys(snapshot.role, snapshot.world);
+    for (const [keyId, key] of snapshot.senders) keys.#senders.set(keyId, key);
+    for (const [name, key] of snapshot.receivers) keys.#receivers.set(name, key);
+    for (const [name, key] of snapshot.switchKeys) keys.#switchKeys.set(name, key);
+    for (const [keyId, run] of snapshot.runs) keys.#runs.set(keyId, run);
+    for (const [keyId, streams] of snapshot.bound) keys.bound.set(keyId, new Set(streams));
+    return keys;
+  }
+
+  takeSnapshot() {
+    return {
+      role: this.role,
+      world: this.#world,
+      senders: [...this.#senders],
+      receivers: [...this.#receivers],
+      switchKeys: [...this.#switchKeys],
+      runs: [...this.#runs],
+      bound: [...this.bound],
+    };
+  }
+
   nextDeadline(): number | undefined {
     return this.deadline;
   }
@@ -255,8 +297,13 @@ export class FakeKeys implements KeyPort {
 
   close(): void {
     this.closed = true;
+    this.#senders.clear();
+    this.#receivers.clear();
   }
 }
+
+/** What registries have saved and none has loaded yet. */
+const saved: (ReturnType<FakeKeys['takeSnapshot']> | undefined)[] = [];
 
 class FakeSendKey implements SendKey {
   readonly info: KeyInfo;

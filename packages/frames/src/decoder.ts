@@ -97,8 +97,10 @@ export class FrameDecoder {
 
   /** Bytes pushed and not yet handed out. */
   get buffered(): number {
-    const held = this.#pending?.kind === 'data' ? 0 : (this.#pending?.collected?.filled ?? 0);
-    return this.#queue.length + held;
+    const pending = this.#pending;
+    if (!pending || pending.kind === 'data' || !pending.collected) return this.#queue.length;
+    const head = pending.kind === 'sealed' ? SEALED_HEAD_LENGTH : 0;
+    return this.#queue.length + head + pending.collected.filled;
   }
 
   /** True if the bytes so far end inside a frame: at the end of a carrier or of an envelope, that is an error. */

@@ -33,7 +33,7 @@ export class HeaderCompressor {
     const bound = compressedBound(block.length);
     if (bound > MAX_COMPRESSED)
       throw headerMisuse(`a header block of ${block.length} bytes is too large: send less`);
-    this.#stream ??= startDeflate();
+    this.#stream ??= startDeflate(WINDOW_BITS, compressionDictionary());
     const stream = this.#stream;
     stream.input = block;
     stream.next_in = 0;
@@ -126,10 +126,11 @@ export class HeaderDecompressor {
   }
 }
 
-function startDeflate(): ZStream {
+/** @param windowBits of the window, negative for raw deflate */
+function startDeflate(windowBits: number, dictionary: Uint8Array): ZStream {
   const stream = new ZStream();
-  zlibDeflateInit2(stream, LEVEL, DEFLATED, WINDOW_BITS, MEM_LEVEL, Z_DEFAULT_STRATEGY, CLASSIC_HASH);
-  zlibDeflateSetDictionary(stream, compressionDictionary());
+  zlibDeflateInit2(stream, LEVEL, DEFLATED, windowBits, MEM_LEVEL, Z_DEFAULT_STRATEGY, CLASSIC_HASH);
+  zlibDeflateSetDictionary(stream, dictionary);
   return stream;
 }
 
@@ -145,10 +146,7 @@ function startInflate(): ZStream {
  * raw deflate, and what it may refer to is its dictionary (spec 13.3).
  */
 function resumeDeflate({ windowBits, bytes }: Past): ZStream {
-  const stream = new ZStream();
-  zlibDeflateInit2(stream, LEVEL, DEFLATED, -windowBits, MEM_LEVEL, Z_DEFAULT_STRATEGY);
-  zlibDeflateSetDictionary(stream, bytes);
-  return stream;
+  return startDeflate(-windowBits, bytes);
 }
 
 function resumeInflate({ windowBits, bytes }: Past): ZStream {
@@ -165,7 +163,7 @@ function savePast(writer: StateWriter, { windowBits, bytes }: Past): void {
 
 function loadPast(reader: StateReader): Past {
   const windowBits = reader.u8(MOST_WINDOW_BITS);
-  if (windowBits < LEAST_WINDOW_BITS) throw reader.malformed(`a zlib window of 2^${windowBits} bytes`);
+  if (windowBits < LEAST_WINDOW_BITS) throw reader.malformed('a window that zlib does not know');
   return { windowBits, bytes: reader.bytes(2 ** windowBits) };
 }
 

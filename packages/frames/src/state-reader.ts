@@ -2,7 +2,8 @@ import { type FrameError, stateMisuse } from './errors.ts';
 
 /**
  * Reads what StateWriter wrote, and nothing else: each field is checked against what is there and what it may be, each section ends where it
- * says. Bytes are copied out, because the blob is wiped when it has been read. Every error is a FrameError `ERR_KEYMUX_HAND_OVER`.
+ * says. Bytes are copied out, because the blob is wiped when it has been read. Every error is a FrameError `ERR_KEYMUX_HAND_OVER`. It says
+ * nothing of what was read, since that may be a piece of a key.
  */
 export class StateReader {
   readonly #bytes: Uint8Array;
@@ -40,7 +41,7 @@ export class StateReader {
 
   i64(): number {
     const value = Number(this.#view.getBigInt64(this.#advance(8)));
-    if (!Number.isSafeInteger(value)) throw this.malformed(`a field is ${value}, beyond 2^53`);
+    if (!Number.isSafeInteger(value)) throw this.malformed('a field is beyond 2^53');
     return value;
   }
 
@@ -86,7 +87,7 @@ export class StateReader {
   /** Reads the section that has to come next, all of it. */
   section<T>(tag: number, read: () => T): T {
     const found = this.u8();
-    if (found !== tag) throw this.malformed(`section ${found} in the place of ${tag}`);
+    if (found !== tag) throw this.malformed(`another section in the place of ${tag}`);
     const length = this.u32();
     const outer = this.#end;
     this.#end = this.#at + length;
@@ -107,7 +108,7 @@ export class StateReader {
   }
 
   #atMost(value: number, most: number): number {
-    if (value > most) throw this.malformed(`a field is ${value}, above ${most}`);
+    if (value > most) throw this.malformed(`a field is above ${most}`);
     return value;
   }
 

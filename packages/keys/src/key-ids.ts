@@ -54,6 +54,6 @@ export class KeyIds {
     this.#peerLast = reader.u8();
     this.#used = reader.flag();
     if (this.#next === 0 || !this.isOwn(this.#next))
-      throw reader.malformed(`the next key ID is ${this.#next}`);
+      throw reader.malformed('the next key ID is of the other side');
   }
 }

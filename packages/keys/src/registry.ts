@@ -299,12 +299,17 @@ export class KeyRegistry {
     const registry = new KeyRegistry(options);
     const side = SIDES[reader.u8(SIDES.length - 1)];
     if (side !== options.role) throw reader.malformed(`keys of the ${side}, not of the ${options.role}`);
-    registry.#negotiator.load(reader);
-    reader.list(() => {
-      const key = EstablishedKey.load(reader, registry.#environment);
-      registry.#keys.set(key.keyId, key);
-    });
-    return registry;
+    try {
+      registry.#negotiator.load(reader);
+      reader.list(() => {
+        const key = EstablishedKey.load(reader, registry.#environment);
+        registry.#keys.set(key.keyId, key);
+      });
+      return registry;
+    } catch (error) {
+      registry.close();
+      throw error;
+    }
   }
 
   /** Abandons all runs and wipes all keys. */

@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { overload } from './errors.ts';
 
 /** A token bucket: `burst` tokens at first, `perSecond` more every second up to `burst`. */
@@ -67,6 +68,23 @@ export class Accounts {
 
   constructor(budgets: Budgets) {
     this.#budgets = budgets;
+  }
+
+  /** What has been spent. What may be is for the configuration of the next owner. */
+  save(writer: StateWriter, now: number): void {
+    writer.list(this.#tokens, ([name, { left, at }]) => {
+      writer.text(name);
+      writer.f64(left);
+      writer.f64(now - at);
+    });
+  }
+
+  load(reader: StateReader, now: number): void {
+    reader.list(() => {
+      const name = reader.text();
+      if (!Object.hasOwn(this.#budgets, name)) throw reader.malformed('a budget that is not known');
+      this.#tokens.set(name as BudgetName, { left: reader.f64(), at: now - reader.f64() });
+    });
   }
 
   /** Takes one token. Throws SessionError `ERR_KEYMUX_EXCESSIVE_LOAD` when there is none. */

@@ -1,4 +1,4 @@
-import { type HeaderList, MAX_STREAM_ID } from '@keymux/frames';
+import { type HeaderList, MAX_STREAM_ID, type StateReader, type StateWriter } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { UsageError } from './errors.ts';
 import { encodeHeaders } from './header-encoding.ts';
@@ -190,6 +190,14 @@ export class StreamCommands {
     stream.unconsumed -= bytes;
     this.#state.unconsumed -= bytes;
     if (delta > 0 && !stream.in.ended) this.#sender.windowUpdate(stream, delta);
+  }
+
+  save(writer: StateWriter): void {
+    writer.u32(this.#nextId);
+  }
+
+  load(reader: StateReader): void {
+    this.#nextId = reader.u32();
   }
 
   /** The stream, if our direction of it has not ended on the wire. */

@@ -85,7 +85,8 @@ export const DEFAULT_CONFIG: SessionConfig = {
   budgets: DEFAULT_BUDGETS,
 };
 
-const PEER_FLOW_CONTROL: readonly PeerFlowControl[] = ['full', 'streams', 'none'];
+/** In the order of the numbers by which they are saved (spec 13.6). */
+export const PEER_FLOW_CONTROL: readonly PeerFlowControl[] = ['full', 'streams', 'none'];
 
 export const SESSION_RANGES: Ranges<Omit<SessionLimits, 'budgets'>> = {
   streamWindow: [65_536, 0x7fff_ffff],

@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import type { KeyPort } from './key-port.ts';
 import { type KeyGeneration, proveRecord, type SwitchRecord } from './switch-record.ts';
 
@@ -38,6 +39,18 @@ export class ControlBinding {
     const previous = { keyId: this.keyId, generation: this.#generation };
     const move = { sender: this.#sender, streamId: 0, to };
     return proveRecord(keys, record, move, this.keyId === CLEAR ? undefined : previous);
+  }
+
+  save(writer: StateWriter): void {
+    writer.u8(this.keyId);
+    writer.u8(this.#generation);
+    writer.u64(this.#frames);
+  }
+
+  load(reader: StateReader): void {
+    this.keyId = reader.u8();
+    this.#generation = reader.u8();
+    this.#frames = reader.u64();
   }
 
   moveTo(keyId: number, generation: number): void {

@@ -8,6 +8,8 @@ import {
   RST,
   SETTING,
   type Settings,
+  type StateReader,
+  type StateWriter,
   type WindowUpdate,
 } from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
@@ -135,6 +137,25 @@ export class ControlReceiver {
       throw keyFailure('session frames switched to a key that proves less');
     }
     this.#binding.moveTo(key.keyId, key.generation);
+  }
+
+  save(writer: StateWriter): void {
+    const { now } = this.#state;
+    this.#binding.save(writer);
+    writer.list(this.#pings, ([id, sentAt]) => {
+      writer.u32(id);
+      writer.f64(now - sentAt);
+    });
+    writer.f64(this.#lastGoodId);
+    writer.flag(this.#settled);
+  }
+
+  load(reader: StateReader): void {
+    const { now } = this.#state;
+    this.#binding.load(reader);
+    reader.list(() => this.#pings.set(reader.u32(), now - reader.f64()));
+    this.#lastGoodId = reader.f64();
+    this.#settled = reader.flag();
   }
 
   /** Session frames come under the key that the peer has moved them to, and nowhere else. */

@@ -1,4 +1,10 @@
-import { type ControlFrame, encodeControl, type KeyNego } from '@keymux/frames';
+import {
+  type ControlFrame,
+  encodeControl,
+  type KeyNego,
+  type StateReader,
+  type StateWriter,
+} from '@keymux/frames';
 import { CLEAR, ControlBinding } from './control-binding.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
 import { cannotProve, protocolError } from './errors.ts';
@@ -62,6 +68,15 @@ export class ControlWriter {
     if (sent?.keyId !== keyId) throw protocolError(`FRONT_SENT for key ${keyId}, which is not the next`);
     this.#state.keys?.sent(keyId, sent.bytes, digestBefore);
     this.#state.pollKeys();
+  }
+
+  /** Not on the link of a front. */
+  save(writer: StateWriter): void {
+    this.#binding.save(writer);
+  }
+
+  load(reader: StateReader): void {
+    this.#binding.load(reader);
   }
 
   /** Moves session frames to a connection key; does nothing if it cannot seal any more. */

@@ -1,5 +1,7 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import type { RunningHash } from './key-port.ts';
+import { loadHash, type ResumeHash, saveHash } from './saved-hash.ts';
 import { type SwitchRecord, switchDigest } from './switch-record.ts';
 
 /** A direction that has not carried a frame yet. */
@@ -96,6 +98,30 @@ export class Direction {
     this.generation = generation;
   }
 
+  save(writer: StateWriter): void {
+    saveBinding(writer, this.keyId);
+    writer.u8(this.generation);
+    writer.flag(this.ended);
+    writer.u64(this.payload);
+    writer.u64(this.#frames);
+    writer.u32(this.switches);
+    writer.u64(this.#clearPayload);
+    writer.flag(this.#switchable);
+    writer.optional(this.#clearHash, (hash) => saveHash(writer, hash));
+  }
+
+  load(reader: StateReader, resume: ResumeHash | undefined): void {
+    this.keyId = loadBinding(reader);
+    this.generation = reader.u8();
+    this.ended = reader.flag();
+    this.payload = reader.u64();
+    this.#frames = reader.u64();
+    this.switches = reader.u32();
+    this.#clearPayload = reader.u64();
+    this.#switchable = reader.flag();
+    this.#clearHash = reader.optional(() => loadHash(reader, resume));
+  }
+
   #giveUpSwitching(): void {
     this.#switchable = false;
     this.#clearHash = undefined;
@@ -106,4 +132,13 @@ export class Direction {
     this.#clearHash ??= createHash();
     this.#clearHash.update(bytes);
   }
+}
+
+/** Writes a key ID, CLEAR or UNBOUND. */
+export function saveBinding(writer: StateWriter, keyId: number): void {
+  writer.optional(keyId === UNBOUND ? undefined : keyId, (bound) => writer.u8(bound));
+}
+
+export function loadBinding(reader: StateReader): number {
+  return reader.optional(() => reader.u8()) ?? UNBOUND;
 }

@@ -1,9 +1,17 @@
-import { encodeControl, encodeSealedHead, HEAD_LENGTH, TAG_LENGTH } from '@keymux/frames';
+import {
+  encodeControl,
+  encodeSealedHead,
+  HEAD_LENGTH,
+  type StateReader,
+  type StateWriter,
+  TAG_LENGTH,
+} from '@keymux/frames';
 import type { Padding } from './config.ts';
 import { CLEAR } from './control-binding.ts';
 import { cannotSeal } from './errors.ts';
 import type { KeyPort, SendKey } from './key-port.ts';
 import { paddingFor, plaintextLimit } from './padding.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import type { SessionDigest } from './session-digest.ts';
 
 /**
@@ -114,6 +122,23 @@ export class EnvelopeWriter {
     this.#outputBytes = 0;
     this.#busy = false;
     return output;
+  }
+
+  /**
+   * Writes the digest, and what was handed out and not taken by the carrier, or not even handed out: envelopes that are sealed are sent as
+   * they are, and never sealed again (rule R3).
+   */
+  save(writer: StateWriter, unsent: readonly Uint8Array[]): void {
+    this.#digest.save(writer);
+    writer.list([...unsent, ...this.#output], (piece) => writer.bytes(piece));
+  }
+
+  load(reader: StateReader, resume: ResumeHash | undefined): void {
+    this.#digest.load(reader, resume);
+    this.#output = [];
+    this.#outputBytes = 0;
+    reader.list(() => this.#append(reader.bytes()));
+    this.#closePiece(this.#output);
   }
 
   /** Ends the open envelope if it belongs to another key or has no room for `size` bytes; opens one if need be. */

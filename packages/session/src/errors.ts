@@ -169,6 +169,10 @@ export const outputStuck = (limit: number): SessionError =>
     `the peer did not take what was sent to it within ${seconds(limit)}`,
   );
 
+/** The session goes on in another process (spec 13). Nothing is said to the peer. */
+export const handedOver = (): SessionError =>
+  new SessionError('ERR_KEYMUX_HANDED_OVER', GOAWAY.OK, 'user', 'the session was handed over');
+
 /** The peer sent more than the session window allows. */
 export const flowControlError = (message: string): SessionError =>
   new SessionError('ERR_KEYMUX_FLOW_CONTROL', GOAWAY.FLOW_CONTROL_ERROR, 'remote', message);

@@ -35,6 +35,11 @@ export class Fifo<T> {
     this.#items.splice(at, 0, item);
   }
 
+  /** What waits, from the front. */
+  *[Symbol.iterator](): Iterator<T> {
+    for (let at = this.#first; at < this.#items.length; at++) yield this.#items[at] as T;
+  }
+
   clear(): void {
     this.#items.length = 0;
     this.#first = 0;

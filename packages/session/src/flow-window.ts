@@ -1,3 +1,5 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
+
 /** Largest window, in bytes (SPDY/3.1, spec 2.5). */
 const MAX_WINDOW = 0x7fff_ffff;
 
@@ -26,6 +28,14 @@ export class SendWindow {
     if (this.#left + delta > MAX_WINDOW) return false;
     this.#left += delta;
     return true;
+  }
+
+  save(writer: StateWriter): void {
+    writer.i64(this.#left);
+  }
+
+  load(reader: StateReader): void {
+    this.#left = reader.i64();
   }
 }
 
@@ -71,6 +81,18 @@ export class ReceiveWindow {
     this.#untold = 0;
     this.#left += delta;
     return delta;
+  }
+
+  save(writer: StateWriter): void {
+    writer.i64(this.#left);
+    writer.u64(this.#held);
+    writer.u64(this.#untold);
+  }
+
+  load(reader: StateReader): void {
+    this.#left = reader.i64();
+    this.#held = reader.u64();
+    this.#untold = reader.u64();
   }
 
   /** The delta that raises what was advertised to the size we want. */

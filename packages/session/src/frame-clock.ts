@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { frameTooSlow } from './errors.ts';
 
 /** Bounds how long the peer may take over one frame, however it spreads it over bytes (spec 7.2). Times are milliseconds. */
@@ -24,6 +25,15 @@ export class FrameClock {
   /** Throws SessionError `ERR_KEYMUX_TIMEOUT` if the time is up. */
   check(now: number): void {
     if (now >= this.deadline) throw frameTooSlow(this.#limit);
+  }
+
+  /** The time as its distance from `now`: clocks of two processes have nothing in common. */
+  save(writer: StateWriter, now: number): void {
+    writer.optional(this.#since, (since) => writer.f64(now - since));
+  }
+
+  load(reader: StateReader, now: number): void {
+    this.#since = reader.optional(() => now - reader.f64());
   }
 
   get deadline(): number {

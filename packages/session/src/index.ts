@@ -21,8 +21,10 @@ export {
 } from './front-config.ts';
 export { FrontLink, type HostPort } from './front-link.ts';
 export { type FrontEvent, FrontSession } from './front-session.ts';
+export { type FreezeOptions, handOverId, type ThawOptions } from './hand-over.ts';
 export type { KeyEvent, KeyInfo, KeyPort, Level, ReceiveKey, RunningHash, SendKey } from './key-port.ts';
 export { checkRanges, type Ranges } from './ranges.ts';
+export type { ResumeHash } from './saved-hash.ts';
 export { Session } from './session.ts';
 export type { SessionOptions } from './session-options.ts';
 export type { Role } from './state.ts';

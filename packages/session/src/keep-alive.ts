@@ -1,3 +1,5 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
+
 /** Decides when to ask a silent peer for a sign of life, and when to give it up. Times are milliseconds. */
 export class KeepAlive {
   readonly #interval: number;
@@ -32,6 +34,17 @@ export class KeepAlive {
     if (this.#askedAt !== undefined) return 'give up';
     this.#askedAt = now;
     return 'ask';
+  }
+
+  /** Times as their distance from `now`: clocks of two processes have nothing in common. */
+  save(writer: StateWriter, now: number): void {
+    writer.f64(now - this.#heardAt);
+    writer.optional(this.#askedAt, (at) => writer.f64(now - at));
+  }
+
+  load(reader: StateReader, now: number): void {
+    this.#heardAt = now - reader.f64();
+    this.#askedAt = reader.optional(() => now - reader.f64());
   }
 
   /** When `check` has something to do. */

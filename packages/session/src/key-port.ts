@@ -1,4 +1,4 @@
-import type { KeyNego } from '@keymux/frames';
+import type { KeyNego, StateWriter } from '@keymux/frames';
 
 /** How strongly a key proves who is at its other end (spec 3.9). */
 export type Level = 'none' | 'passive' | 'authenticated';
@@ -111,6 +111,10 @@ export interface KeyPort {
   retire(keyId: number): Omit<KeyNego, 'type'>;
   /** Forgets a key and its run at once; false if there is neither. */
   drop(keyId: number): boolean;
+  /** Why the keys cannot be handed over now, for people; undefined if they can (spec 13.1). */
+  readonly handOverObstacle: string | undefined;
+  /** Writes the keys for the process that takes the session over (spec 13.5); `close` comes next. */
+  save(writer: StateWriter): void;
   nextDeadline(): number | undefined;
   handleDeadline(now: number): void;
   close(): void;
@@ -121,4 +125,6 @@ export interface RunningHash {
   update(bytes: Uint8Array): unknown;
   copy(): RunningHash;
   digest(): Uint8Array;
+  /** The state, for another process to go on with (spec 13.4). Absent where it cannot be had. */
+  save?(): Uint8Array;
 }

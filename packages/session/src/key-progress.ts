@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { keyFailure } from './errors.ts';
 import { raiseKeyWindow } from './host-keys.ts';
@@ -26,6 +27,14 @@ export class KeyProgress {
     const { keys } = this.#state;
     if (keys === undefined) return;
     for (let event = keys.poll(); event !== undefined; event = keys.poll()) this.#handle(event);
+  }
+
+  save(writer: StateWriter): void {
+    writer.optional(this.#controlKey, ({ keyId }) => writer.u8(keyId));
+  }
+
+  load(reader: StateReader): void {
+    this.#controlKey = reader.optional(() => this.#state.keys?.info(reader.u8()));
   }
 
   #handle(event: KeyEvent): void {

@@ -5,12 +5,15 @@ import {
   FrameDecoder,
   type Item,
   type SealedItem,
+  type StateReader,
+  type StateWriter,
 } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { ControlReceiver } from './control-receiver.ts';
 import { EnvelopeReader } from './envelope-reader.ts';
 import { flowControlError, protocolError } from './errors.ts';
 import { Fifo } from './fifo.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import type { Sender } from './sender.ts';
 import { SessionDigest } from './session-digest.ts';
 import type { SessionState } from './state.ts';
@@ -85,6 +88,21 @@ export class Receiver {
     let handled = false;
     while (this.#step()) handled = true;
     return handled;
+  }
+
+  /** Writes what was pushed and cannot be handled yet. Not while it is `waiting`, and not on the link of a front. */
+  save(writer: StateWriter): void {
+    this.#outside.save(writer);
+    this.#digest.save(writer);
+    this.#control.save(writer);
+    this.#streams.save(writer);
+  }
+
+  load(reader: StateReader, resume: ResumeHash | undefined): void {
+    this.#outside.load(reader);
+    this.#digest.load(reader, resume);
+    this.#control.load(reader);
+    this.#streams.load(reader);
   }
 
   /** Handles one item. Returns false if there is none, or it has to wait. */

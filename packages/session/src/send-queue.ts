@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import type { Stream } from './stream.ts';
 
 /** A place in a list that is linked both ways and closed to a ring. */
@@ -36,6 +37,18 @@ export class SendQueue {
     return this.#takeInTurn() ?? this.#takeInNewRound();
   }
 
+  /** Which streams wait, by ID, each priority in its order. */
+  save(writer: StateWriter): void {
+    for (const root of this.#roots) writer.list(streamsIn(root), (stream) => writer.u32(stream.id));
+    writer.raw(this.#turns);
+  }
+
+  /** @param streamOf the stream of an ID; throws if there is none */
+  load(reader: StateReader, streamOf: (id: number) => Stream): void {
+    for (const _root of this.#roots) reader.list(() => this.add(streamOf(reader.u32())));
+    this.#turns.set(reader.raw(LEVELS));
+  }
+
   #takeInTurn(): Stream | undefined {
     for (let level = 0; level < LEVELS; level++) {
       const root = this.#roots[level] as QueueLink;
@@ -62,6 +75,10 @@ export function leaveQueue(stream: QueueLink): void {
   previous.next = next;
   next.previous = previous;
   stream.previous = stream.next = undefined;
+}
+
+function* streamsIn(root: QueueLink): Iterable<Stream> {
+  for (let link = root.next; link !== undefined && link !== root; link = link.next) yield link as Stream;
 }
 
 function emptyRing(): QueueLink {

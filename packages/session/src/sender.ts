@@ -4,42 +4,27 @@ import {
   type Goaway,
   type KeyNego,
   RST,
+  type StateReader,
+  type StateWriter,
   type WindowUpdate,
 } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { ControlWriter } from './control-writer.ts';
 import { EnvelopeWriter } from './envelope-writer.ts';
 import { Fifo } from './fifo.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import { SendQueue } from './send-queue.ts';
 import { SessionDigest } from './session-digest.ts';
-import { removeStream, type SessionState } from './state.ts';
+import { removeStream, type SessionState, streamFinder } from './state.ts';
 import type { OutboxData, OutboxItem, Stream } from './stream.ts';
 import { type Opening, StreamWriter } from './stream-writer.ts';
+import { loadUrgent, saveUrgent, type Urgent } from './urgent.ts';
 
 /** Payload of one DATA frame, in bytes: small enough that streams take turns, large enough that its costs do not show. */
 const DATA_LIMIT = 65_536;
 /** Payload below which a DATA frame that the peer's window has cut is a dribble, and payload that pays for one (spec 7.3). In bytes. */
 const DRIBBLE = 1024;
 const DRIBBLE_PRICE = 16_384;
-
-/** What is sent before any payload, in order. */
-type Urgent =
-  | { readonly kind: 'session'; readonly frame: ControlFrame }
-  | { readonly kind: 'pong'; readonly id: number }
-  | { readonly kind: 'key-nego'; readonly frame: KeyNego }
-  | { readonly kind: 'control-key'; readonly keyId: number }
-  | { readonly kind: 'generation'; readonly keyId: number }
-  | { readonly kind: 'retire'; readonly keyId: number }
-  | { readonly kind: 'of-key'; readonly keyId: number; readonly frame: Goaway | WindowUpdate }
-  | { readonly kind: 'opening'; readonly stream: Stream; readonly opening: Opening }
-  | { readonly kind: 'window-update'; readonly stream: Stream; readonly delta: number }
-  | {
-      readonly kind: 'reset';
-      readonly streamId: number;
-      readonly keyId: number;
-      readonly status: number;
-      readonly ours: boolean;
-    };
 
 /** The sending half: keeps what waits and decides what goes next. */
 export class Sender {
@@ -83,6 +68,7 @@ export class Sender {
 
   /** Whether `next` has something to write. */
   get pending(): boolean {
+    if (this.#writer.bytes > 0) return true;
     return this.#urgent.length > 0 || !this.#frames.empty || (this.#mayPay && !this.#payloads.empty);
   }
 
@@ -112,8 +98,7 @@ export class Sender {
 
   /** Answers a PING of the peer. */
   pong(id: number): void {
-    this.#pendingPongs++;
-    this.#urgent.push({ kind: 'pong', id });
+    this.#pushUrgent({ kind: 'pong', id });
   }
 
   keyNego(frame: KeyNego): void {
@@ -137,8 +122,7 @@ export class Sender {
   /** Retires a key behind everything that is queued, if nothing needs it by then. */
   retire(keyId: number): void {
     if (this.#retiring.has(keyId)) return;
-    this.#retiring.add(keyId);
-    this.#urgent.push({ kind: 'retire', keyId });
+    this.#pushUrgent({ kind: 'retire', keyId });
   }
 
   /** Sends SYN_STREAM or SYN_REPLY. */
@@ -188,11 +172,11 @@ export class Sender {
    * Throws SessionError if a key cannot seal.
    */
   next(most: number): Uint8Array[] | undefined {
-    do {
+    while (this.#writer.bytes < most) {
       const entry = this.#urgent.shift();
       if (entry !== undefined) this.#sendUrgent(entry);
       else if (!this.#takeTurn()) break;
-    } while (this.#writer.bytes < most);
+    }
     return this.#taken();
   }
 
@@ -208,14 +192,54 @@ export class Sender {
     return this.#taken();
   }
 
+  /**
+   * Writes what waits, and the state of what makes bytes of it.
+   *
+   * @param unsent what `next` has handed out and the carrier has not taken
+   */
+  save(writer: StateWriter, unsent: readonly Uint8Array[]): void {
+    this.#writer.save(writer, unsent);
+    this.#control.save(writer);
+    this.#streams.save(writer);
+    writer.list(
+      [...this.#urgent].filter((entry) => this.#concernsAnybody(entry)),
+      (entry) => saveUrgent(writer, entry),
+    );
+    this.#payloads.save(writer);
+    this.#frames.save(writer);
+  }
+
+  load(reader: StateReader, resume: ResumeHash | undefined): void {
+    const streamOf = streamFinder(this.#state, reader);
+    this.#writer.load(reader, resume);
+    this.#control.load(reader);
+    this.#streams.load(reader);
+    this.#urgent.clear();
+    reader.list(() => this.#pushUrgent(loadUrgent(reader, streamOf)));
+    this.#payloads.load(reader, streamOf);
+    this.#frames.load(reader, streamOf);
+  }
+
+  /** Counts as well what is counted. */
+  #pushUrgent(entry: Urgent): void {
+    if (entry.kind === 'pong') this.#pendingPongs++;
+    if (entry.kind === 'reset' && !entry.ours) this.#pendingResets++;
+    if (entry.kind === 'retire') this.#retiring.add(entry.keyId);
+    this.#urgent.push(entry);
+  }
+
+  /** Whether it would still be sent: not if it is of a stream that is forgotten. */
+  #concernsAnybody(entry: Urgent): boolean {
+    return !('stream' in entry) || this.#isLive(entry.stream);
+  }
+
   #taken(): Uint8Array[] | undefined {
     const output = this.#writer.take();
     return output.length > 0 ? output : undefined;
   }
 
   #pushReset(streamId: number, keyId: number, status: number, ours: boolean): void {
-    if (!ours) this.#pendingResets++;
-    this.#urgent.push({ kind: 'reset', streamId, keyId, status, ours });
+    this.#pushUrgent({ kind: 'reset', streamId, keyId, status, ours });
   }
 
   #sendUrgent(entry: Urgent): void {

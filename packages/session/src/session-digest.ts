@@ -1,11 +1,13 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import type { RunningHash } from './key-port.ts';
+import { loadHash, type ResumeHash, saveHash } from './saved-hash.ts';
 
 /**
  * The digest of one direction of a session (spec 3.6). Small pieces are gathered, so that a busy clear session pays
  * for one hash call every hundred frames. Without keys nothing is hashed.
  */
 export class SessionDigest {
-  readonly #hash: RunningHash | undefined;
+  #hash: RunningHash | undefined;
   readonly #slab: Uint8Array;
   #used = 0;
 
@@ -30,6 +32,18 @@ export class SessionDigest {
     if (this.#hash === undefined) return NONE;
     this.#flush(this.#hash);
     return this.#hash.copy().digest();
+  }
+
+  save(writer: StateWriter): void {
+    writer.optional(this.#hash, (hash) => {
+      this.#flush(hash);
+      saveHash(writer, hash);
+    });
+  }
+
+  load(reader: StateReader, resume: ResumeHash | undefined): void {
+    this.#hash = reader.optional(() => loadHash(reader, resume));
+    this.#used = 0;
   }
 
   #flush(hash: RunningHash): void {

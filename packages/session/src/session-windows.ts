@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { ReceiveWindow, SendWindow } from './flow-window.ts';
 
@@ -66,6 +67,38 @@ export class SessionWindows {
       }
     }
     this.#spentBefore = undefined;
+  }
+
+  save(writer: StateWriter): void {
+    writer.flag(this.#perKey);
+    this.#sendShared.save(writer);
+    this.#receiveShared.save(writer);
+    for (const windows of [this.#sendOf, this.#receiveOf]) {
+      writer.list<[number, SendWindow | ReceiveWindow]>(windows, ([keyId, window]) => {
+        writer.u8(keyId);
+        window.save(writer);
+      });
+    }
+    writer.optional(this.#spentBefore, (spent) =>
+      writer.list(spent, ([keyId, bytes]) => {
+        writer.u8(keyId);
+        writer.u64(bytes);
+      }),
+    );
+  }
+
+  load(reader: StateReader): void {
+    this.#perKey = reader.flag();
+    this.#sendShared.load(reader);
+    this.#receiveShared.load(reader);
+    this.#spentBefore = undefined;
+    reader.list(() => this.send(reader.u8()).load(reader));
+    reader.list(() => this.receive(reader.u8()).load(reader));
+    this.#spentBefore = reader.optional(() => {
+      const spent = new Map<number, number>();
+      reader.list(() => spent.set(reader.u8(), reader.u64()));
+      return spent;
+    });
   }
 
   /** Forgets the windows of a key that is gone. */

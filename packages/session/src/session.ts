@@ -1,29 +1,48 @@
-import { GOAWAY, type Goaway, type HeaderList, RST } from '@keymux/frames';
+import {
+  GOAWAY,
+  type Goaway,
+  type HeaderList,
+  RST,
+  type StateReader,
+  type StateWriter,
+} from '@keymux/frames';
 import { type OpenOptions, type ReplyOptions, StreamCommands } from './commands.ts';
 import { CLEAR } from './control-binding.ts';
-import { carrierEnded, overload, type SessionError, silent, toSessionError } from './errors.ts';
+import { carrierEnded, handedOver, overload, type SessionError, silent, toSessionError } from './errors.ts';
 import type { SessionEvent } from './events.ts';
 import { Fifo } from './fifo.ts';
 import { FrameClock } from './frame-clock.ts';
+import {
+  type FreezeOptions,
+  handOverError,
+  loadTold,
+  readBlob,
+  SECTION,
+  saveTold,
+  type ThawOptions,
+  writeBlob,
+} from './hand-over.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { KeyProgress } from './key-progress.ts';
 import { OutputClock } from './output-clock.ts';
 import { Receiver } from './receiver.ts';
 import { Retirement } from './retirement.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import { Sender } from './sender.ts';
 import { announcement, firstStreamId, initialState, type SessionOptions } from './session-options.ts';
 import { StalledStreams } from './stalled-streams.ts';
-import { letGo, removeStream, type SessionState } from './state.ts';
+import { letGo, loadState, removeStream, type SessionState, saveState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
 
 /**
  * One side of one session, without input or output: bytes go in by `receive`, come out by `output`, what happens is polled by
- * `nextEvent`, time is told by the caller. Four kinds of methods:
+ * `nextEvent`, time is told by the caller. Five kinds of methods:
  *
  * - from the carrier: `receive`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
  * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
+ * - to another process: `handOverObstacle`, `freeze`, `thaw`
  * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `hold`, `letGo`, `ping`, `goAway`, `destroy`
  *
  * Commands throw UsageError and change nothing if they cannot be carried out. Errors of the peer come as events. After any of
@@ -250,6 +269,110 @@ export class Session {
     const stalled = Math.min(this.#outputClock.deadline, this.#stalledStreams.deadline);
     const next = Math.min(silence, stalled, drain, keys);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  // To another process
+
+  /** Why the session cannot be handed over now, for people; undefined if it can (spec 13.1). */
+  get handOverObstacle(): string | undefined {
+    const { link, createHash, keys } = this.#state;
+    if (this.#error !== undefined) return 'it is over';
+    if (link) return 'it is behind a front';
+    if (createHash !== undefined && createHash().save === undefined) return 'its digests cannot be saved';
+    if (this.#receiver.waiting) return 'received bytes wait for a key';
+    if (this.#events.length > 0) return 'it has news that nobody has asked for';
+    return keys?.handOverObstacle;
+  }
+
+  /**
+   * The state of the session, for `thaw` of another process (spec 13): whoever has it can open and seal in its place. From now on this session
+   * takes nothing and gives out nothing, its keys are wiped, and its error is `ERR_KEYMUX_HANDED_OVER`. Whatever was read from the carrier
+   * has to be given to `receive` first, and all events have to be polled.
+   *
+   * Throws UsageError `ERR_KEYMUX_HAND_OVER` if there is a `handOverObstacle`; then the session goes on as before.
+   */
+  freeze({ id, unsent = [], now }: FreezeOptions): Uint8Array {
+    this.#advance(now, () => undefined);
+    const obstacle = this.handOverObstacle;
+    if (obstacle !== undefined) throw handOverError(`the session cannot be handed over: ${obstacle}`);
+    const blob = writeBlob(id, (writer) => this.#save(writer, unsent));
+    this.#error = handedOver();
+    this.#farewellSaid = true;
+    this.#state.draining = true;
+    this.#state.streams.clear();
+    this.#state.keys?.close();
+    return blob;
+  }
+
+  /**
+   * The session that `freeze` has made the blob of: it goes on where that one stood, and its first output is what was unsent. The blob is
+   * wiped, also if this throws: UsageError `ERR_KEYMUX_HAND_OVER` if it is cut, changed, of another version, or of keys that are not loaded.
+   */
+  static thaw(blob: Uint8Array, { loadKeys, resumeHash, createHash, ...options }: ThawOptions): Session {
+    return readBlob(blob, (reader) => {
+      const { role, config } = reader.section(SECTION.TOLD, () => loadTold(reader));
+      const keys = reader.section(SECTION.KEYS, () =>
+        reader.optional(() => {
+          if (loadKeys === undefined)
+            throw reader.malformed('it has keys, and nothing here goes on with them');
+          return loadKeys(reader);
+        }),
+      );
+      try {
+        const { now } = options;
+        const session = new Session({
+          role,
+          config: { ...options.config, ...config },
+          keys,
+          createHash,
+          now,
+        });
+        session.#load(reader, resumeHash);
+        reader.end();
+        return session;
+      } catch (error) {
+        keys?.close();
+        throw error;
+      }
+    });
+  }
+
+  #save(writer: StateWriter, unsent: readonly Uint8Array[]): void {
+    const { role, config, keys, now } = this.#state;
+    writer.section(SECTION.TOLD, () => saveTold(writer, role, config));
+    writer.section(SECTION.KEYS, () => writer.optional(keys, () => keys?.save(writer)));
+    writer.section(SECTION.STATE, () => saveState(writer, this.#state));
+    writer.section(SECTION.SENDER, () => this.#sender.save(writer, unsent));
+    writer.section(SECTION.RECEIVER, () => this.#receiver.save(writer));
+    writer.section(SECTION.SESSION, () => {
+      this.#keyProgress.save(writer);
+      this.#commands.save(writer);
+      this.#keepAlive.save(writer, now);
+      this.#frameClock.save(writer, now);
+      this.#stalledStreams.save(writer);
+      writer.u32(this.#nextPingId);
+      writer.optional(this.#lastGoodId, (id) => writer.u32(id));
+      writer.optional(this.#drainBy, (at) => writer.f64(at - now));
+      writer.flag(this.#drained);
+    });
+  }
+
+  #load(reader: StateReader, resume: ResumeHash | undefined): void {
+    const { now } = this.#state;
+    reader.section(SECTION.STATE, () => loadState(reader, this.#state, resume));
+    reader.section(SECTION.SENDER, () => this.#sender.load(reader, resume));
+    reader.section(SECTION.RECEIVER, () => this.#receiver.load(reader, resume));
+    reader.section(SECTION.SESSION, () => {
+      this.#keyProgress.load(reader);
+      this.#commands.load(reader);
+      this.#keepAlive.load(reader, now);
+      this.#frameClock.load(reader, now);
+      this.#stalledStreams.load(reader);
+      this.#nextPingId = reader.u32();
+      this.#lastGoodId = reader.optional(() => reader.u32());
+      this.#drainBy = reader.optional(() => now + reader.f64());
+      this.#drained = reader.flag();
+    });
   }
 
   // To the user

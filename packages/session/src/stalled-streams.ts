@@ -1,7 +1,7 @@
-import { RST } from '@keymux/frames';
+import { RST, type StateReader, type StateWriter } from '@keymux/frames';
 import { StreamError } from './errors.ts';
 import type { Sender } from './sender.ts';
-import type { SessionState } from './state.ts';
+import { type SessionState, streamFinder } from './state.ts';
 import type { Stream } from './stream.ts';
 
 /**
@@ -36,6 +36,29 @@ export class StalledStreams {
       if (this.#look !== undefined) this.#end(this.#look.sent);
       this.#look = { at: now, sent: new Map(this.#stalled()) };
     }
+  }
+
+  save(writer: StateWriter): void {
+    const { now } = this.#state;
+    writer.optional(this.#look, ({ at, sent }) => {
+      writer.f64(now - at);
+      const open = [...sent].filter(([stream]) => this.#state.streams.get(stream.id) === stream);
+      writer.list(open, ([stream, bytes]) => {
+        writer.u32(stream.id);
+        writer.u64(bytes);
+      });
+    });
+  }
+
+  load(reader: StateReader): void {
+    const { now } = this.#state;
+    const streamOf = streamFinder(this.#state, reader);
+    this.#look = reader.optional(() => {
+      const at = now - reader.f64();
+      const sent = new Map<Stream, number>();
+      reader.list(() => sent.set(streamOf(reader.u32()), reader.u64()));
+      return { at, sent };
+    });
   }
 
   get #tooMuch(): boolean {

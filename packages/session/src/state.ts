@@ -1,9 +1,11 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import type { Accounts } from './budgets.ts';
 import type { SessionConfig } from './config.ts';
 import { CLEAR } from './control-binding.ts';
 import { type Direction, UNBOUND } from './direction.ts';
 import type { SessionEvent } from './events.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import { leaveQueue } from './send-queue.ts';
 import type { SessionWindows } from './session-windows.ts';
 import { Stream, type StreamFields } from './stream.ts';
@@ -65,9 +67,7 @@ export interface SessionState {
 export function addStream(state: SessionState, fields: StreamFields): Stream {
   const { streamWindow, peerFlowControl } = state.config;
   const stream = new Stream(fields, state.peerStreamWindow, streamWindow, peerFlowControl !== 'none');
-  state.streams.set(stream.id, stream);
-  if (stream.ours) state.ourStreams++;
-  else state.peerStreams++;
+  enterStream(state, stream);
   return stream;
 }
 
@@ -144,4 +144,66 @@ export function removeIfOver(state: SessionState, stream: Stream): void {
 function unbindUnused(state: SessionState, stream: Stream, keyId: number): void {
   if (keyId <= CLEAR || stream.receivesUnder === keyId || stream.sendsUnder === keyId) return;
   state.keys?.unbind(keyId, stream.id);
+}
+
+/** Writes what is not in the configuration, nor in the keys. */
+export function saveState(writer: StateWriter, state: SessionState): void {
+  state.accounts.save(writer, state.now);
+  state.windows.save(writer);
+  writer.flag(state.fronted);
+  writer.list(state.hostKeys, (keyId) => writer.u8(keyId));
+  writer.list(state.leavingKeys, ([keyId, lastGoodId]) => {
+    writer.u8(keyId);
+    writer.u32(lastGoodId);
+  });
+  writer.u32(state.peerStreamWindow);
+  writer.u32(state.switchLimit);
+  writer.f64(state.peerMaxStreams);
+  writer.u32(state.lastPeerStreamId);
+  writer.list(state.closingKeys, (keyId) => writer.u8(keyId));
+  writer.list(state.retiredKeys, (keyId) => writer.u8(keyId));
+  writer.flag(state.peerGoneAway);
+  writer.flag(state.draining);
+  writer.list(state.streams.values(), (stream) => stream.save(writer));
+}
+
+/** Sums over the streams are made again. Those that are over and held are not among them: who handles them stays with the giver. */
+export function loadState(reader: StateReader, state: SessionState, resume: ResumeHash | undefined): void {
+  const { streamWindow, peerFlowControl } = state.config;
+  state.accounts.load(reader, state.now);
+  state.windows.load(reader);
+  state.fronted = reader.flag();
+  reader.list(() => state.hostKeys.add(reader.u8()));
+  reader.list(() => state.leavingKeys.set(reader.u8(), reader.u32()));
+  state.peerStreamWindow = reader.u32();
+  state.switchLimit = reader.u32();
+  state.peerMaxStreams = reader.f64();
+  state.lastPeerStreamId = reader.u32();
+  reader.list(() => state.closingKeys.add(reader.u8()));
+  reader.list(() => state.retiredKeys.add(reader.u8()));
+  state.peerGoneAway = reader.flag();
+  state.draining = reader.flag();
+  reader.list(() => {
+    const stream = Stream.load(reader, resume, streamWindow, peerFlowControl !== 'none');
+    if (state.streams.has(stream.id)) throw reader.malformed('a stream is there twice');
+    enterStream(state, stream);
+    state.unconsumed += stream.unconsumed;
+    state.headerBytes += stream.headerBytes;
+    if (!stream.ours) state.waitingPayload += stream.queuedPayload;
+  });
+}
+
+/** Finds the streams that something saved speaks of. */
+export function streamFinder(state: SessionState, reader: StateReader): (id: number) => Stream {
+  return (id) => {
+    const stream = state.streams.get(id);
+    if (stream === undefined) throw reader.malformed('something waits for a stream that is not open');
+    return stream;
+  };
+}
+
+function enterStream(state: SessionState, stream: Stream): void {
+  state.streams.set(stream.id, stream);
+  if (stream.ours) state.ourStreams++;
+  else state.peerStreams++;
 }

@@ -1,4 +1,13 @@
-import { type DataItem, FLAG_FIN, FrameError, HeaderDecompressor, type KeySwitch, RST } from '@keymux/frames';
+import {
+  type DataItem,
+  FLAG_FIN,
+  FrameError,
+  HeaderDecompressor,
+  type KeySwitch,
+  RST,
+  type StateReader,
+  type StateWriter,
+} from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import { keyFailure, overload, StreamError } from './errors.ts';
@@ -75,6 +84,14 @@ export class StreamReceiver {
       stream.in.switched(key.generation);
       this.#state.emit({ type: 'switched', id: stream.id, key });
     }
+  }
+
+  save(writer: StateWriter): void {
+    this.#decompressor.save(writer);
+  }
+
+  load(reader: StateReader): void {
+    this.#decompressor.load(reader);
   }
 
   #maySwitch(stream: Stream, frame: KeySwitch, key: KeyInfo): boolean {

@@ -1,4 +1,11 @@
-import { type ControlFrame, encodeControl, encodeDataHead, HeaderCompressor } from '@keymux/frames';
+import {
+  type ControlFrame,
+  encodeControl,
+  encodeDataHead,
+  HeaderCompressor,
+  type StateReader,
+  type StateWriter,
+} from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import type { EnvelopeWriter } from './envelope-writer.ts';
@@ -105,6 +112,14 @@ export class StreamWriter {
     bindDirection(this.#state, stream, out, keyId);
     out.switched(this.#writer.generation);
     return true;
+  }
+
+  save(writer: StateWriter): void {
+    this.#compressor.save(writer);
+  }
+
+  load(reader: StateReader): void {
+    this.#compressor.load(reader);
   }
 
   /** The first frame of a direction binds it to the key that the stream was opened under. */

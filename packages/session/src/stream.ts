@@ -1,8 +1,10 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
-import { Direction, type SwitchRules, UNBOUND } from './direction.ts';
+import { Direction, loadBinding, type SwitchRules, saveBinding, UNBOUND } from './direction.ts';
 import { Fifo } from './fifo.ts';
 import { ReceiveWindow, SendWindow } from './flow-window.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
+import type { ResumeHash } from './saved-hash.ts';
 import type { QueueLink } from './send-queue.ts';
 import { type KeyGeneration, proveRecord, type SwitchRecord } from './switch-record.ts';
 
@@ -151,6 +153,67 @@ export class Stream implements QueueLink {
     return proveRecord(keys, record, { sender, streamId: this.id, to }, this.#keyBefore(direction));
   }
 
+  /** All but its place in a queue. */
+  save(writer: StateWriter): void {
+    writer.u32(this.id);
+    writer.flag(this.ours);
+    writer.u8(this.priority);
+    writer.flag(this.payloadOutside);
+    writer.u8(this.openedUnder);
+    writer.optional(this.syn, ({ bytes, generation }) => {
+      writer.bytes(bytes);
+      writer.u8(generation);
+    });
+    this.in.save(writer);
+    this.out.save(writer);
+    this.sendWindow.save(writer);
+    this.receiveWindow.save(writer);
+    writer.list(this.outbox, (item) => saveItem(writer, item));
+    writer.u64(this.headerBytes);
+    writer.u64(this.unconsumed);
+    writer.u64(this.queuedPayload);
+    writer.u32(this.queuedSwitches);
+    saveBinding(writer, this.queuedKey);
+    writer.flag(this.replied);
+    writer.flag(this.started);
+    writer.flag(this.finished);
+  }
+
+  /**
+   * @param streamWindow the size of its receive window
+   * @param windows whether the peer knows windows
+   */
+  static load(
+    reader: StateReader,
+    resume: ResumeHash | undefined,
+    streamWindow: number,
+    windows: boolean,
+  ): Stream {
+    const fields = {
+      id: reader.u32(),
+      ours: reader.flag(),
+      priority: reader.u8(7),
+      payloadOutside: reader.flag(),
+      openedUnder: reader.u8(),
+      syn: reader.optional(() => ({ bytes: reader.bytes(), generation: reader.u8() })),
+    };
+    const stream = new Stream(fields, 0, streamWindow, windows);
+    stream.in.load(reader, resume);
+    stream.out.load(reader, resume);
+    stream.sendWindow.load(reader);
+    stream.receiveWindow.load(reader);
+    reader.list(() => stream.outbox.push(loadItem(reader)));
+    stream.headerBytes = reader.u64();
+    stream.unconsumed = reader.u64();
+    stream.queuedPayload = reader.u64();
+    stream.queuedSwitches = reader.u32();
+    stream.queuedKey = loadBinding(reader);
+    stream.replied = reader.flag();
+    stream.started = reader.flag();
+    stream.finished = reader.flag();
+    return stream;
+  }
+
   /** Where the last frame of `direction` travelled or, if it is an answer that has not begun, the question; undefined for the clear. */
   #keyBefore(direction: Direction): KeyGeneration | undefined {
     const { keyId, generation } =
@@ -158,5 +221,29 @@ export class Stream implements QueueLink {
         ? { keyId: this.openedUnder, generation: this.syn?.generation ?? 0 }
         : direction;
     return keyId > CLEAR ? { keyId, generation } : undefined;
+  }
+}
+
+/** As they are saved, in the order of their numbers (spec 13.6). */
+const ITEM_TYPES: readonly OutboxItem['type'][] = ['data', 'headers', 'switch', 'end'];
+
+function saveItem(writer: StateWriter, item: OutboxItem): void {
+  writer.u8(ITEM_TYPES.indexOf(item.type));
+  if (item.type === 'data') writer.bytes(item.rest);
+  else if (item.type === 'headers') writer.bytes(item.block);
+  else if (item.type === 'switch') writer.u8(item.keyId);
+}
+
+function loadItem(reader: StateReader): OutboxItem {
+  const type = ITEM_TYPES[reader.u8(ITEM_TYPES.length - 1)] as OutboxItem['type'];
+  switch (type) {
+    case 'data':
+      return { type, rest: reader.bytes() };
+    case 'headers':
+      return { type, block: reader.bytes() };
+    case 'switch':
+      return { type, keyId: reader.u8() };
+    case 'end':
+      return { type };
   }
 }
