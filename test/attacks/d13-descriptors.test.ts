@@ -126,6 +126,9 @@ describe('D13: what one client may have', () => {
       await siege.until(({ streams }) => streams.length <= 8 + 1);
       await crowd(siege, 5, 3);
     });
+    // 37 were turned away: whoever runs the server learns of it, but not by a line for each.
+    expect(siege.server.all('refused').length).toBeGreaterThan(0);
+    expect(siege.server.all('refused').length).toBeLessThan(10);
     expectUnharmed(aftermath, { growth: GROWTH });
   });
 

@@ -47,6 +47,8 @@ export interface RequestReport {
 
 interface OriginEvents {
   session: [session: MuxSession, peer: string];
+  /** A connection was closed at once, because its client or all together have as many as may be. */
+  refused: [peer: string];
   request: [report: RequestReport];
   /** The body of an answer could not be read to its end; the client sees a reset. */
   failure: [error: Error, report: RequestReport];
@@ -78,6 +80,7 @@ export class Origin extends EventEmitter<OriginEvents> {
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
+    this.#server.on('refused', (peer) => this.emit('refused', peer));
     this.#server.on('close', () => this.emit('close'));
   }
 

@@ -20,6 +20,8 @@ export interface FrontOptions extends CarrierServerOptions {
 
 interface FrontEvents {
   session: [peer: string];
+  /** A connection was closed at once, because its client or all together have as many as may be. */
+  refused: [peer: string];
   /** A client asks for a key of a host. */
   run: [run: { readonly peer: string; readonly host: string; readonly served: boolean }];
   /** A host's process went away, cannot be reached, or broke the rules; `status` is what the client is told (spec 10.3). */
@@ -51,6 +53,7 @@ export class Front extends EventEmitter<FrontEvents> {
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
+    this.#server.on('refused', (peer) => this.emit('refused', peer));
     this.#server.on('close', () => this.emit('close'));
   }
 

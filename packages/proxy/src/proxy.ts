@@ -52,6 +52,8 @@ export interface ConnectReport {
 interface ProxyEvents {
   session: [session: MuxSession, peer: string];
   connect: [report: ConnectReport];
+  /** A connection was closed at once, because its client or all together have as many as may be. */
+  refused: [peer: string];
   /** The listening socket failed. */
   error: [error: Error];
   close: [];
@@ -88,6 +90,7 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
+    this.#server.on('refused', (peer) => this.emit('refused', peer));
     this.#server.on('close', () => this.emit('close'));
   }
 

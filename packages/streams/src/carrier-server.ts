@@ -22,6 +22,8 @@ export interface CarrierServerOptions {
 
 interface CarrierServerEvents {
   carrier: [carrier: Duplex, origin: ConnectionOrigin];
+  /** A connection was closed at once, because its client or all together have as many as may be; `peer` says from where. */
+  refused: [peer: string];
   listening: [];
   error: [error: Error];
   close: [];
@@ -84,7 +86,11 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
   #admit(socket: Socket): void {
     socket.on('error', () => undefined); // `close` follows
     const origin = originOf(socket, this.#countedBy); // known now; it is not once the socket is closed
-    if (!this.#places.take(origin.client)) return void socket.destroy();
+    if (!this.#places.take(origin.client)) {
+      socket.destroy();
+      this.emit('refused', origin.peer);
+      return;
+    }
     socket.once('close', () => this.#places.release(origin.client));
     this.#origins.set(socket, origin);
     this.#greet(socket);

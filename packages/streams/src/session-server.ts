@@ -20,6 +20,8 @@ export interface SessionServerOptions
 interface SessionServerEvents {
   /** A peer has connected; `peer` says from where, for logs, `client` who it is where clients are counted. */
   session: [session: MuxSession, peer: string, client: string];
+  /** A connection was closed at once, because its client or all together have as many as may be. */
+  refused: [peer: string];
   listening: [];
   error: [error: Error];
   close: [];
@@ -48,6 +50,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#carriers.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
+    this.#carriers.on('refused', (peer) => this.emit('refused', peer));
     this.#carriers.on('listening', () => this.emit('listening'));
     this.#carriers.on('close', () => this.emit('close'));
   }

@@ -5,6 +5,7 @@ import { assignments, flag, list, listenAddress, readConfig } from '../config.ts
 import { ConfigError } from '../errors.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
+import { logRefusals } from '../refusals.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 const schema = z.object({
@@ -42,6 +43,7 @@ export async function front(argv: Record<string, unknown>, output: Output): Prom
         `${peer} session ended: ${error.message}`,
       );
   });
+  logRefusals(server, output);
   await serveUntilSignal('front', server, await server.listen(config.listen), output);
 }
 

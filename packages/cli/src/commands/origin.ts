@@ -10,6 +10,7 @@ import { keyLogFiles } from '../key-log-files.ts';
 import { addUse, loadKeys, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
+import { logRefusals } from '../refusals.ts';
 import { serveUntilSignal } from '../serve.ts';
 import { keeperAddress, keptFor, withKeeper } from '../server-keeper.ts';
 
@@ -118,6 +119,7 @@ async function serve(config: Config, remote: KeyHolder | undefined, output: Outp
         );
     });
   });
+  logRefusals(server, output);
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
 }
 
