@@ -241,6 +241,12 @@ describe('answers that are not 200', () => {
     await expect(client.tunnel('nobody.test', 80)).rejects.toMatchObject({ status: 502 });
   });
 
+  test('503: the system has no room for a connection', async () => {
+    const lookup = async () => Promise.reject(Object.assign(new Error('too many files'), { code: 'EMFILE' }));
+    const { client } = await start({ lookup });
+    await expect(client.tunnel('any.test', 80)).rejects.toMatchObject({ status: 503 });
+  });
+
   test('405 for what is no CONNECT', async () => {
     const { client } = await start();
     expect((await client.request({ host: 'a.test', path: '/' })).status).toBe(405);

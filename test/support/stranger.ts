@@ -35,7 +35,7 @@ export class Stranger {
     return stranger;
   }
 
-  /** Several at once; those count that the server has not closed, once it has said so of the others. */
+  /** Several at once. */
   static async crowd(scope: Scope, port: number, size: number, from: string): Promise<Stranger[]> {
     return Promise.all(Array.from({ length: size }, () => Stranger.connect(scope, port, from)));
   }

@@ -14,9 +14,19 @@ export function halfOfDescriptors(): number {
 
 /** The system's limit on open files. Node raises its own to what the system allows when it starts. */
 function limit(): number {
-  const report = process.report.getReport() as unknown as {
-    userLimits?: { open_files?: { soft: number | 'unlimited' } };
-  };
-  const soft = report.userLimits?.open_files?.soft; // not on Windows
-  return typeof soft === 'number' ? soft : Number.POSITIVE_INFINITY;
+  const reporter = process.report as unknown as Reporter;
+  const before = reporter.excludeNetwork;
+  reporter.excludeNetwork = true; // else it looks up the names of all peers, and waits for them
+  try {
+    const soft = reporter.getReport().userLimits?.open_files?.soft; // not on Windows
+    return typeof soft === 'number' ? soft : Number.POSITIVE_INFINITY;
+  } finally {
+    reporter.excludeNetwork = before;
+  }
+}
+
+/** What the types of Node leave open. */
+interface Reporter {
+  excludeNetwork: boolean;
+  getReport(): { readonly userLimits?: { readonly open_files?: { readonly soft: number | 'unlimited' } } };
 }
