@@ -1,7 +1,19 @@
 import { once } from 'node:events';
-import { ALGORITHM, ANONYMOUS_LABEL, SIGNED_LABEL } from '@keymux/keys';
+import { setImmediate } from 'node:timers/promises';
+import {
+  ALGORITHM,
+  ANONYMOUS_LABEL,
+  KeyError,
+  type Offer,
+  type RunContext,
+  SIGNED_LABEL,
+  type Step,
+} from '@keymux/keys';
+import { connectSocket, MuxSession } from '@keymux/streams';
 import { afterEach, describe, expect, test } from 'vitest';
+import { Clock } from '../support/clock.ts';
 import { identified, PEER_NAME } from '../support/identified.ts';
+import { KeeperDouble } from '../support/keepers.ts';
 import { connectKeeper, serveKeeper, throughSocket } from '../support/remote-keepers.ts';
 import { Scope } from '../support/scope.ts';
 import { ALPHA, BETA, codeOf, failureOf, Keys, setVictims, tell } from '../support/victims.ts';
@@ -136,4 +148,31 @@ describe('the keeper of an origin goes', () => {
     await comeBack();
     expect(await prompt()).toMatchObject({ authority: BETA });
   });
+});
+
+test('a key that could not be renewed while the keeper was away is renewed later', async () => {
+  const clock = Clock.install(scope);
+  const keys = new Keys();
+  let away = false;
+  class Going extends KeeperDouble {
+    override start(context: RunContext, offer: Offer): Promise<Step> {
+      if (away) return Promise.reject(new KeyError(AWAY, 'away'));
+      return super.start(context, offer);
+    }
+  }
+  const { port } = await setVictims(scope, { keys });
+  const carrier = await connectSocket({ host: '127.0.0.1', port });
+  const keeper = new Going(keys.keeper());
+  const session = new MuxSession(carrier, { role: 'client', keeper, renegotiate: { age: 20_000 } });
+  scope.defer(() => session.destroy());
+  const { keyId } = await session.negotiate({ algorithm: 3, label: keys.of(ALPHA), authority: ALPHA });
+  away = true;
+  clock.pass(20_000);
+  await setImmediate();
+  expect(session.key(keyId)?.generation).toBe(0);
+  away = false;
+  const renewed = once(session, 'renegotiated');
+  clock.pass(10_000);
+  await renewed;
+  expect(session.key(keyId)?.generation).toBe(1);
 });

@@ -19,6 +19,8 @@ export interface KeeperServerOptions {
   readonly maxRuns?: number;
   /** Requests of one caller; 4,000 at once and 1,000 a second by default. A run needs two to four. */
   readonly requests?: RequestLimits;
+  /** Connections of all callers: 256 at once and 10 a second by default, so that nobody gets new requests by connecting again. */
+  readonly connections?: RequestLimits;
   /** Milliseconds for a caller's first message; 10,000 by default. */
   readonly helloTimeout?: number;
   /** A clock that never goes back, in milliseconds; `performance.now` by default. */
@@ -37,27 +39,26 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
   readonly #options: Required<KeeperServerOptions>;
   readonly #server: Server;
   readonly #callers = new Set<Caller>();
+  readonly #connections: RequestAccount;
+  #told = false;
   #lastCaller = 0;
 
   constructor(options: KeeperServerOptions) {
     super();
     this.#options = {
       ...{ maxCallers: 64, maxRuns: 256, helloTimeout: 10_000, now: () => performance.now() },
-      ...{ requests: { burst: 4_000, rate: 1_000 } },
+      ...{ requests: { burst: 4_000, rate: 1_000 }, connections: { burst: 256, rate: 10 } },
       ...options,
     };
+    this.#connections = new RequestAccount(this.#options.connections, this.#options.now);
     this.#server = createServer((socket) => this.serve(socket));
+    // Without descriptors nobody can be accepted for a while; who wanted to connect tries again.
+    this.#server.on('error', () => undefined);
   }
 
   /** Listens on a Unix socket that only this user, or with `mode` 0o660 its group too, can connect to. Rejects with the system's error. */
   async listen({ path, mode = 0o600 }: { readonly path: string; readonly mode?: number }): Promise<void> {
-    // Nobody may slip in between bind and chmod.
-    const before = process.umask(0o177);
-    try {
-      await listenUnix(this.#server, path);
-    } finally {
-      process.umask(before);
-    }
+    await listenUnix(this.#server, path);
     await chmod(path, mode);
   }
 
@@ -67,11 +68,13 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     const audit = (entry: Omit<AuditEntry, 'caller'>): void => {
       this.emit('audit', { caller: name, ...entry });
     };
-    if (this.#callers.size >= maxCallers) {
+    if (this.#connections.count() !== 'may begin' || this.#callers.size >= maxCallers) {
+      if (!this.#told) audit({ event: 'busy', problem: 'too many callers, or connections in a short time' });
+      this.#told = true;
       turnAway(connection);
-      audit({ event: 'busy', problem: `there are ${maxCallers} callers already` });
       return;
     }
+    this.#told = false;
     const caller = new Caller(connection, {
       ...{ keeper, maxRuns, helloTimeout, audit },
       account: new RequestAccount(requests, now),

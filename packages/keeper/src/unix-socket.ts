@@ -22,7 +22,7 @@ export function connectUnix(path: string, signal?: AbortSignal): Promise<Socket>
   });
 }
 
-/** Listens on a Unix socket. One that a process left behind, which was killed, is taken over; one that answers is not. */
+/** Listens on a Unix socket that this user alone can connect to. One that a process left behind, which was killed, is taken over; one that answers is not. */
 export async function listenUnix(server: Server, path: string): Promise<void> {
   try {
     await listen(server, path);
@@ -36,10 +36,16 @@ export async function listenUnix(server: Server, path: string): Promise<void> {
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ path }, () => {
-      server.off('error', reject);
-      resolve();
-    });
+    // The socket is bound before this returns, so that at no time anybody else can connect, and nothing else is made with this mask.
+    const before = process.umask(0o177);
+    try {
+      server.listen({ path }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    } finally {
+      process.umask(before);
+    }
   });
 }
 

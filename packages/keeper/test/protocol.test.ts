@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, Server } from 'node:net';
 import type { KeyHolder } from '@keymux/keys';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CONTEXT, HELLO, message, RawCaller, serveKeeper } from '../../../test/support/remote-keepers.ts';
 import { Scope } from '../../../test/support/scope.ts';
 import { ALPHA, Keys } from '../../../test/support/victims.ts';
@@ -262,6 +262,21 @@ describe('quotas', () => {
     expect(await third.reply(0)).toMatchObject({ type: 'welcome' });
   });
 
+  test('connections: nobody gets new requests by connecting again', async () => {
+    let now = 0;
+    const { path, audit } = await greeted({ connections: { burst: 2, rate: 1 }, now: () => now });
+    const connect = async () => {
+      const caller = await RawCaller.connect(scope, path);
+      caller.send(HELLO);
+      return caller.reply(0);
+    };
+    const answers = [await connect(), await connect(), await connect()];
+    expect(answers.map(({ type }) => type)).toEqual(['welcome', 'refused', 'refused']);
+    expect(audit.filter(({ event }) => event === 'busy')).toHaveLength(1);
+    now = 3_000;
+    expect(await connect()).toMatchObject({ type: 'welcome' });
+  });
+
   test('the runs of who disconnects are forgotten', async () => {
     const keeper = keys.keeper({ maxRuns: 1 });
     const { caller, path, audit } = await greeted({}, keeper);
@@ -306,6 +321,21 @@ test('a socket that was left behind is taken over, one that answers is not, nor 
     code: 'EADDRINUSE',
   });
   expect(await readFile(file('file'), 'utf8')).toBe('precious');
+});
+
+test('no connection that could not be accepted ends the process', async () => {
+  const server = new KeeperServer({ keeper: keys.keeper() });
+  const place = (await scope.directory())('keeper.sock');
+  const listen = vi.spyOn(Server.prototype, 'listen');
+  await server.listen({ path: place });
+  scope.defer(() => server.close());
+  const [inner] = listen.mock.instances;
+  listen.mockRestore();
+  // Throws if nobody listens to it.
+  (inner as unknown as Server).emit('error', new Error('accept EMFILE'));
+  const caller = await RawCaller.connect(scope, place);
+  caller.send(HELLO);
+  expect(await caller.reply(0)).toMatchObject({ type: 'welcome' });
 });
 
 test.skipIf(process.platform === 'win32')(
