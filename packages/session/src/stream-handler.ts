@@ -159,7 +159,9 @@ export class StreamHandler {
   }
 
   #headers(stream: Stream, frame: Headers, block: Uint8Array, key: KeyInfo | undefined): void {
-    this.#state.accounts.spend('idle', this.#state.now);
+    // Who sends trailers with every message does no harm: there is a whole message to each.
+    if (stream.freeHeaders < FREE_HEADERS) stream.freeHeaders++;
+    else this.#state.accounts.spend('idle', this.#state.now);
     const headers = decodeHeaderBlock(block);
     this.#requireOpen(stream);
     this.#requireReply(stream);
@@ -228,6 +230,9 @@ export class StreamHandler {
       throw keyFailure(`FIN on stream ${stream.id}, which ends with STREAM_END`);
   }
 }
+
+/** HEADERS frames of a stream that cost no token (spec 7.3): more headers, and trailers. */
+const FREE_HEADERS = 2;
 
 const refused = (why: string): StreamError => new StreamError('ERR_KEYMUX_REFUSED', RST.REFUSED_STREAM, why);
 

@@ -7,6 +7,7 @@ import {
   RST,
   type StateReader,
   type StateWriter,
+  type SynStream,
 } from '@keymux/frames';
 import { CLEAR } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
@@ -39,7 +40,7 @@ export class StreamReceiver {
   control(frame: StreamFrame, bytes: Uint8Array, key: KeyInfo | undefined): void {
     // A clear header block must pass the decompressor whatever becomes of the stream, or the next one is garbage.
     const block = 'block' in frame ? this.#plain(frame.block, key) : NO_BLOCK;
-    const stream = frame.type === 'syn-stream' ? undefined : this.#admitted(frame.streamId, bytes, key);
+    const stream = frame.type === 'syn-stream' ? undefined : this.#admitted(frame, bytes, key);
     if (frame.type === 'syn-stream') this.#limitRefusals();
     try {
       if (frame.type === 'syn-stream') this.#handler.synStream(frame, block, bytes, key);
@@ -120,10 +121,15 @@ export class StreamReceiver {
   }
 
   /** The stream that a control frame is for, with the frame on record; undefined if it was reset while this was on its way. */
-  #admitted(streamId: number, bytes: Uint8Array, key: KeyInfo | undefined): Stream | undefined {
+  #admitted(
+    { type, streamId }: Exclude<StreamFrame, SynStream>,
+    bytes: Uint8Array,
+    key: KeyInfo | undefined,
+  ): Stream | undefined {
     const stream = this.#known(streamId);
     if (stream === undefined) {
-      this.#state.accounts.spend('idle', this.#state.now);
+      // Many peers give back the window of the last payload too, when the stream is over.
+      this.#state.accounts.spend(type === 'window-update' ? 'windowUpdates' : 'idle', this.#state.now);
       return undefined;
     }
     this.#admit(stream, key);

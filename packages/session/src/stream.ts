@@ -85,6 +85,8 @@ export class Stream implements QueueLink {
   headerBytes = 0;
   /** Of the peer: somebody handles it, who will say when that is over. */
   held = false;
+  /** HEADERS of the peer that cost it nothing so far. */
+  freeHeaders = 0;
   /** Payload that was handed out and not consumed, in bytes. */
   unconsumed = 0;
   /** Payload bytes in the outbox. */

@@ -42,13 +42,22 @@ const offences: [string, ScriptFrame[], (n: number) => ScriptFrame[]][] = [
     ],
   ],
   ['empty DATA', [{ type: 'syn-stream', streamId: 1 }], () => [{ type: 'data', streamId: 1 }]],
-  ['HEADERS', [{ type: 'syn-stream', streamId: 1 }], () => [{ type: 'headers', streamId: 1 }]],
+  [
+    'the third HEADERS of a stream',
+    [
+      { type: 'syn-stream', streamId: 1 },
+      { type: 'headers', streamId: 1 },
+      { type: 'headers', streamId: 1 },
+    ],
+    () => [{ type: 'headers', streamId: 1 }],
+  ],
   ['WINDOW_UPDATE', [], () => [{ type: 'window-update', streamId: 0, delta: 1 }]],
   [
     'WINDOW_UPDATE of a stream',
     [{ type: 'syn-stream', streamId: 1 }],
     () => [{ type: 'window-update', streamId: 1, delta: 1 }],
   ],
+  ['WINDOW_UPDATE of no stream', [], () => [{ type: 'window-update', streamId: 1, delta: 1 }]],
   ['a frame for an unknown stream', [], () => [{ type: 'rst-stream', streamId: 8, status: RST.CANCEL }]],
   ['an unknown frame', [], () => [{ type: 'raw', bytes: Buffer.from('80030bad00000000', 'hex') }]],
   ['an answer to no PING', [], () => [{ type: 'ping', id: 2 }]],
@@ -257,6 +266,28 @@ describe('everything that a peer can cause has a budget (spec 7.3, rule R5)', ()
       );
       peer.session.reply(2 * n + 1, HEADERS, { fin: true });
       peer.sees();
+    }
+    expect(peer.session.error).toBeUndefined();
+    expect(peer.session.streamCount).toBe(0);
+  });
+
+  test('neither do trailers, nor a window that is given back when its stream is over', () => {
+    const peer = new ScriptedPeer({ config: { budgets: DEFAULT_BUDGETS } });
+    for (let n = 0; n < 1_200; n++) {
+      const streamId = 2 * n + 1;
+      peer.sends(
+        { type: 'syn-stream', streamId, headers: HEADERS },
+        { type: 'headers', streamId },
+        { type: 'headers', streamId, fin: true },
+      );
+      peer.session.reply(streamId, HEADERS);
+      peer.session.send(streamId, Buffer.from('payload'));
+      peer.session.end(streamId);
+      peer.sees();
+      peer.sends(
+        { type: 'window-update', streamId: 0, delta: 7 },
+        { type: 'window-update', streamId, delta: 7 },
+      );
     }
     expect(peer.session.error).toBeUndefined();
     expect(peer.session.streamCount).toBe(0);
