@@ -139,6 +139,36 @@ test('a run in progress is not handed over, and the session goes on as it was', 
   expectHealthy(link);
 });
 
+test('a message of a run is known again by the next owner, so that nobody can repeat it', async () => {
+  const link = new Link();
+  const { client, server } = link;
+  const keyId = client.keys.negotiate({ algorithm: 3, label: LABEL, authority: 'host', now: 0 });
+  await link.settle();
+  const heard: Parameters<KeyRegistry['receive']>[] = [];
+  const listen = (): void => {
+    const { keys } = server;
+    const receive = keys.receive.bind(keys);
+    keys.receive = (...call) => {
+      heard.push(call);
+      receive(...call);
+    };
+  };
+  listen();
+  client.keys.renegotiate(keyId, 0);
+  client.session.keysProgressed(0);
+  client.carry(server);
+  await new Promise(setImmediate);
+  client.carry(server);
+  expect(heard).toHaveLength(1);
+  await link.settle();
+  client.session.open(GET, { keyId, fin: true });
+  await link.settle();
+  expect(server.keys.sender(keyId)).toMatchObject({ generation: 1 });
+  expect(server.moves).toBeGreaterThan(5);
+  server.keys.receive(...(heard[0] as Parameters<KeyRegistry['receive']>));
+  expect(server.keys.poll()).toMatchObject({ type: 'failed', error: { reason: 'unexpected' } });
+});
+
 test('keys of the other side are refused', () => {
   const side = new Side('client');
   const blob = side.give();

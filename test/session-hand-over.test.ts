@@ -1,7 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { StateReader } from '@keymux/frames';
 import { MovableSha256 } from '@keymux/keys';
-import { handOverId, Session, SessionError, UsageError } from '@keymux/session';
+import {
+  DEFAULT_BUDGETS,
+  DEFAULT_CONFIG,
+  handOverId,
+  Session,
+  SessionError,
+  UsageError,
+} from '@keymux/session';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FakeKeys, newWorld } from './support/fake-keys.ts';
@@ -326,6 +333,55 @@ describe('the taker', () => {
     peer.receive(Uint8Array.from(Buffer.concat(after.output() ?? [])), 0);
     for (let i = 0; i < 7; i++) peer.open(HEADERS);
     expect(refusal(() => peer.open(HEADERS))).toBe('ERR_KEYMUX_TOO_MANY_STREAMS');
+  });
+
+  test('takes over what the peer has spent: no budget is filled by a hand-over', () => {
+    const pair = new MovingPair({}, {});
+    pair.settle();
+    const { burst } = DEFAULT_BUDGETS.pings;
+    for (let sent = 0; sent <= burst; sent++) {
+      expect(pair.server.session.error).toBeUndefined();
+      pair.client.session.ping();
+      pair.settle();
+      if (sent % 30 === 0) pair.server.move(0, sent);
+    }
+    expect(pair.server.moves).toBeGreaterThan(2);
+    expect(pair.server.session.error).toMatchObject({ code: 'ERR_KEYMUX_EXCESSIVE_LOAD' });
+  });
+
+  test('goes on waiting for a sign of life, from when it was asked for', () => {
+    const pair = new MovingPair({}, {});
+    pair.settle();
+    const { client } = pair;
+    const { keepAlive, keepAliveTimeout } = DEFAULT_CONFIG;
+    pair.time = keepAlive;
+    client.session.handleDeadline(client.at(pair.time));
+    pair.ask(client, 1_000);
+    pair.time += 5_000;
+    client.move(pair.time, -123_456);
+    expect(client.moves).toBe(1);
+    expect((client.session.nextDeadline() ?? 0) - client.at(pair.time)).toBe(keepAliveTimeout - 5_000);
+    client.session.handleDeadline(client.at(pair.time + keepAliveTimeout - 5_000));
+    expect(client.session.error).toMatchObject({ code: 'ERR_KEYMUX_TIMEOUT' });
+  });
+
+  test('gives every stream its turn in the order that it would have had', () => {
+    const order = (moves: boolean): string[] => {
+      const pair = new MovingPair({ padding: 'none' }, { sessionWindow: 4_000_000, streamWindow: 4_000_000 });
+      pair.settle();
+      const { client } = pair;
+      for (const priority of [0, 2, 2, 5, 7]) {
+        client.session.send(client.session.open(HEADERS, { priority }), Buffer.alloc(600_000));
+      }
+      for (let turn = 0; turn < 40; turn++) {
+        pair.ask(client, 1);
+        if (moves) client.move(0, turn);
+        pair.carry(client, Number.POSITIVE_INFINITY, 1_000_000);
+      }
+      expect(client.moves).toBe(moves ? 40 : 0);
+      return pair.wire.client.map((frame) => frame.slice(0, 21));
+    };
+    expect(order(true)).toEqual(order(false));
   });
 
   test('takes a blob once: it is wiped, whether it was good or not', () => {
