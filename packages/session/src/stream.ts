@@ -172,6 +172,7 @@ export class Stream implements QueueLink {
     this.receiveWindow.save(writer);
     writer.list(this.outbox, (item) => saveItem(writer, item));
     writer.u64(this.headerBytes);
+    writer.u8(this.freeHeaders);
     writer.u64(this.unconsumed);
     writer.u64(this.queuedPayload);
     writer.u32(this.queuedSwitches);
@@ -206,6 +207,7 @@ export class Stream implements QueueLink {
     stream.receiveWindow.load(reader);
     reader.list(() => stream.outbox.push(loadItem(reader)));
     stream.headerBytes = reader.u64();
+    stream.freeHeaders = reader.u8();
     stream.unconsumed = reader.u64();
     stream.queuedPayload = reader.u64();
     stream.queuedSwitches = reader.u32();
