@@ -15,9 +15,10 @@ import { type Bystander, expectUnharmed, Siege } from '../support/siege.ts';
 
 const MIB = 2 ** 20;
 /** Far more than may be held on the way, and than collection of garbage leaves behind. */
-const LARGE = 256 * MIB;
-const NESTED = 128 * MIB; // in each direction
-const GROWTH = 96 * MIB;
+const LARGE = 128 * MIB;
+const GROWTH = 72 * MIB;
+/** What the buffers of the kernel on two hops and the window of a stream may hold. */
+const ON_THE_WAY = 64 * MIB;
 
 const shared = new Scope();
 const scope = new Scope();
@@ -40,54 +41,67 @@ beforeAll(async () => {
 afterEach(() => scope.close());
 afterAll(() => shared.close());
 
-/** Takes nothing for a while, then little for a while, then everything. */
-async function* reluctantly(source: Readable): AsyncGenerator<Buffer> {
-  await pause(700);
-  let read = 0;
-  for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    if (read < 4 * MIB) await pause(2);
-    read += chunk.length;
-    yield chunk;
+const expected = { sha256: payloadHash(LARGE), bytes: LARGE };
+
+/** Bytes that are made as they are read, and how many have been. */
+class Source {
+  taken = 0;
+  readonly bytes = Readable.from(this.#made(), { objectMode: false, highWaterMark: MIB });
+
+  async *#made(): AsyncGenerator<Buffer> {
+    for await (const block of payload(LARGE)) {
+      this.taken += (block as Buffer).length;
+      yield block as Buffer;
+    }
+  }
+
+  /** Resolves when nothing has been taken for a while: there is room for no more, or all is on its way. */
+  async stalled(): Promise<void> {
+    for (let quiet = 0, before = -1; quiet < 5; before = this.taken) {
+      await pause(80);
+      quiet = this.taken === before ? quiet + 1 : 0;
+    }
   }
 }
-
-const slowHashOf = (source: Readable): ReturnType<typeof hashOf> =>
-  hashOf(Readable.from(reluctantly(source), { objectMode: false }));
-
-const expected = (bytes: number): { sha256: string; bytes: number } => ({
-  sha256: payloadHash(bytes),
-  bytes,
-});
 
 describe('D11: a proxy between a fast side and a slow one holds next to nothing', () => {
   test('of an upload', async () => {
     const connections: Socket[] = [];
     const port = await tcpServer(scope, (socket) => connections.push(socket.pause()));
+    const source = new Source();
     const aftermath = await siege.during(bystanders, async () => {
-      const uploading = pipeline(payload(LARGE), await client.tunnel('127.0.0.1', port));
-      expect(await slowHashOf(connections[0] as Socket)).toEqual(expected(LARGE));
-      connections[0]?.end();
+      const uploading = pipeline(source.bytes, await client.tunnel('127.0.0.1', port));
+      await source.stalled();
+      expect(source.taken).toBeLessThan(ON_THE_WAY);
+      const [origin] = connections as [Socket];
+      expect(await hashOf(origin)).toEqual(expected);
+      origin.end();
       await uploading;
     });
     expectUnharmed(aftermath, { growth: GROWTH });
   });
 
   test('of a download', async () => {
-    const port = await tcpServer(scope, (socket) => void pipeline(payload(LARGE), socket));
+    const source = new Source();
+    const port = await tcpServer(scope, (socket) => void pipeline(source.bytes, socket));
     const aftermath = await siege.during(bystanders, async () => {
       const tunnel = await client.tunnel('127.0.0.1', port);
       tunnel.end();
-      expect(await slowHashOf(tunnel)).toEqual(expected(LARGE));
+      await source.stalled();
+      expect(source.taken).toBeLessThan(ON_THE_WAY);
+      expect(await hashOf(tunnel)).toEqual(expected);
     });
     expectUnharmed(aftermath, { growth: GROWTH });
   });
 
   test('of either inside a session of its own, whose windows are larger than what may wait', async () => {
-    const limits = { streamWindow: 64 * MIB, sessionWindow: 64 * MIB };
-    const handler = async ({ method, body }: { method: string; body: Readable }) =>
-      method === 'POST'
-        ? { status: 200, body: JSON.stringify(await slowHashOf(body)) }
-        : { status: 200, body: payload(NESTED) };
+    const limits = { streamWindow: 2 * LARGE, sessionWindow: 2 * LARGE };
+    const [up, down] = [new Source(), new Source()];
+    const handler = async ({ method, body }: { method: string; body: Readable }) => {
+      if (method === 'GET') return { status: 200, body: down.bytes };
+      await up.stalled();
+      return { status: 200, body: JSON.stringify(await hashOf(body)) };
+    };
     const origin = new Origin({ hosts: [{ name: 'slow.test', handler }], limits });
     const { port } = (await origin.listen({ host: '127.0.0.1', port: 0 })) as AddressInfo;
     scope.defer(() => origin.close());
@@ -96,11 +110,12 @@ describe('D11: a proxy between a fast side and a slow one holds next to nothing'
     const aftermath = await siege.during(bystanders, async () => {
       const posted = await inner.request({
         ...{ host: 'slow.test', path: '/', method: 'POST' },
-        body: payload(NESTED),
+        body: up.bytes,
       });
-      expect(JSON.parse(await text(posted.body))).toEqual(expected(NESTED));
+      expect(JSON.parse(await text(posted.body))).toEqual(expected);
       const got = await inner.request({ host: 'slow.test', path: '/' });
-      expect(await slowHashOf(got.body)).toEqual(expected(NESTED));
+      await down.stalled();
+      expect(await hashOf(got.body)).toEqual(expected);
     });
     expectUnharmed(aftermath, { growth: GROWTH });
   });
