@@ -78,7 +78,8 @@ const MODELS: Record<string, { readonly mayWait: boolean; readonly cases: readon
 };
 
 for (const [model, { mayWait, cases }] of Object.entries(MODELS)) {
-  describe(`spec/models/${model}`, () => {
+  // What takes the time are compilers and searches, in processes of their own.
+  describe.concurrent(`spec/models/${model}`, () => {
     for (const [defines, found, attacks] of cases) {
       const title = `${attacks}: with ${defines || 'all rules'}, spin finds ${found === 'sanity' ? 'the good end' : found}`;
       it(title, async (context) => {
