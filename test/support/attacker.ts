@@ -100,6 +100,16 @@ export class Attacker {
     return { frame: found.frame, bytes: found.bytes };
   }
 
+  /** The streams that the peer has opened so far. */
+  get opened(): number[] {
+    return this.#frames('syn-stream').map(({ streamId }) => streamId);
+  }
+
+  /** How many PINGs, answers and others, have come so far. */
+  get pongs(): number {
+    return this.#frames('ping').length;
+  }
+
   /** GOAWAY statuses so far. */
   get goaways(): number[] {
     return this.#frames('goaway').map(({ status }) => status);
@@ -141,7 +151,7 @@ export class Attacker {
     return this.#replies;
   }
 
-  #frames<T extends 'key-nego' | 'goaway' | 'rst-stream'>(type: T) {
+  #frames<T extends 'key-nego' | 'goaway' | 'rst-stream' | 'syn-stream' | 'ping'>(type: T) {
     type Found = Extract<Extract<Item, { kind: 'control' }>['frame'], { type: T }>;
     return this.#items.flatMap((item) =>
       item.kind === 'control' && item.frame.type === type ? [item.frame as Found] : [],
