@@ -39,7 +39,7 @@ const ATTACK = 30;
 export function plays(attacks: boolean): fc.Arbitrary<Play> {
   const move: fc.Arbitrary<Move> = fc.record({
     act: attacks
-      ? fc.oneof({ weight: 20, arbitrary: fc.nat(ATTACK - 1) }, { weight: 1, arbitrary: fc.constant(ATTACK) })
+      ? fc.oneof({ weight: 12, arbitrary: fc.nat(ATTACK - 1) }, { weight: 1, arbitrary: fc.constant(ATTACK) })
       : fc.nat(ATTACK - 1),
     server: fc.boolean(),
     which: fc.nat(20),
@@ -110,6 +110,7 @@ export class Model {
     try {
       const model = new Model(play, attacked);
       if (play.keys) await model.#prepare(Math.abs(play.ready) % 4);
+      if (attacked) await model.#beginToTalk();
       for (const step of play.steps) {
         try {
           await model.#step(step);
@@ -142,6 +143,17 @@ export class Model {
     for (let key = 0; key < keys; key++)
       this.#client.keys?.negotiate({ ...made, authority: key % 2 === 1 ? 'host' : '' });
     if (keys > 0) await this.#settle();
+  }
+
+  /** A stream in the clear and one with its payload outside envelopes, which somebody on the way can do most to. */
+  async #beginToTalk(): Promise<void> {
+    if (this.#keyOf(this.#client, 1) === 0) await this.#prepare(1);
+    const move = { act: 0, server: false, which: 0, size: 100, cuts: [], damage: [] };
+    this.#open(this.#client, { ...move, key: 0, flag: false });
+    this.#open(this.#client, { ...move, key: 1, flag: true });
+    await this.#settle();
+    for (let streams = 0; streams < 2; streams++) this.#reply(this.#server, { ...move, key: 0, flag: false });
+    for (const end of this.#ends) for (const which of [0, 1]) this.#send(end, which, 100);
   }
 
   async #step(move: Move): Promise<void> {
@@ -564,7 +576,7 @@ export class Model {
 }
 
 /** What arrives of bytes on their way when somebody changes them, or takes, repeats, exchanges or adds whole frames. */
-function attacked(flight: Buffer<ArrayBuffer>, { which, key, damage, flag }: Move): Buffer<ArrayBuffer> {
+function attacked(flight: Buffer<ArrayBuffer>, { which, key, damage, size }: Move): Buffer<ArrayBuffer> {
   const frames: Uint8Array[] = [];
   for (let at = 0; at + 8 <= flight.length; ) {
     const end = at + 8 + flight.readUIntBE(at + 5, 3);
@@ -586,17 +598,17 @@ function attacked(flight: Buffer<ArrayBuffer>, { which, key, damage, flag }: Mov
       frames.splice(at, 2, ...frames.slice(at, at + 2).reverse());
       break;
     default:
-      frames.splice(at, 0, ...forged(1 + (which % 8), flag));
+      frames.splice(at, 0, ...forged(1 + (which % 4), size));
   }
   return Buffer.concat(frames);
 }
 
 /** Frames in the clear that anybody can make. */
-function forged(streamId: number, flag: boolean): Uint8Array[] {
-  const data = Buffer.concat([encodeDataHead(streamId, flag, 2), Buffer.from('no')]);
+function forged(streamId: number, choice: number): Uint8Array[] {
+  const data = (fin: boolean) => Buffer.concat([encodeDataHead(streamId, fin, 2), Buffer.from('no')]);
   const reset = encodeControl({ type: 'rst-stream', streamId, status: 5 });
   const update = encodeControl({ type: 'window-update', streamId, delta: 1000 });
-  return flag ? [data] : [reset, update].slice(streamId % 2);
+  return [[data(false)], [data(false)], [data(true)], [reset], [update]][choice % 5] as Uint8Array[];
 }
 
 const REFUSALS = new Set([

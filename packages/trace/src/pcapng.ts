@@ -5,6 +5,8 @@ import { CaptureError } from './errors.ts';
 const BLOCK = { SECTION: 0x0a0d0d0a, INTERFACE: 1, SIMPLE_PACKET: 3, ENHANCED_PACKET: 6 };
 const OPTION_TIME_RESOLUTION = 9;
 const MICROSECONDS = 1_000_000n;
+/** Of those that a Date can be, in milliseconds since 1970. */
+const LAST_DATE = 8.64e15;
 
 interface Interface {
   readonly linkType: number;
@@ -49,6 +51,7 @@ export async function* readPcapng(reader: ByteReader): AsyncGenerator<Packet> {
         throw new CaptureError('the capture is damaged: a packet of no interface, or longer than its block');
       const ticks = (BigInt(u32(body, 4)) << 32n) + BigInt(u32(body, 8));
       const time = Number((ticks * 1_000_000n) / known.resolution) / 1000; // to the microsecond
+      if (time > LAST_DATE) throw new CaptureError('the capture is damaged: a packet of no date');
       yield { time, linkType: known.linkType, data: body.subarray(20, 20 + captured) };
     } else if (type === BLOCK.SIMPLE_PACKET && rest >= 4 && interfaces[0] !== undefined) {
       yield { time: 0, linkType: interfaces[0].linkType, data: body.subarray(4, 4 + u32(body, 0)) };

@@ -53,6 +53,8 @@ test.each([
     Buffer.concat([pcapng([]), Buffer.from('06000000ffffff7f', 'hex')]),
     'a block of',
   ],
+  // Ticks of microseconds, said to be seconds.
+  ['a packet of no date', pcapng([Buffer.from('data')], { resolution: 0 }), 'no date'],
 ])('%s is refused', async (_what, file, message) => {
   const damaged = message === '' ? Buffer.concat([file, Buffer.alloc(8)]) : file;
   await expect(packetsOf(damaged)).rejects.toThrow(CaptureError);
