@@ -10,6 +10,8 @@ const bundle = await rolldown({
   input: path('test/fuzz/main.ts'),
   platform: 'node',
   resolve: { conditionNames: ['@keymux/source', 'node', 'import', 'default'] },
+  // Says in comments which file a part of the bundle is of.
+  experimental: { attachDebugInfo: 'simple' },
   // Everything that is not ours stays outside; ours is linked from packages/.
   external: (id) => !/^[./]|^@keymux\/|^keymux$/.test(id),
 });

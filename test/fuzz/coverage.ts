@@ -1,14 +1,24 @@
+import { readFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
+import { fileURLToPath } from 'node:url';
 
-/** Blocks of our code, as V8 counts them: functions, branches, loop bodies. */
+/** Blocks of the packages' code, as V8 counts them: functions, branches, loop bodies. */
 export class CoverageMap {
   readonly #session: Session;
   readonly #url: string;
+  /** Where each part of the bundle begins, and whether it is a package's. */
+  readonly #parts: readonly { readonly from: number; readonly counts: boolean }[];
+  readonly #counted = new Map<number, boolean>();
   readonly #seen = new Set<number>();
 
   private constructor(session: Session, url: string) {
     this.#session = session;
     this.#url = url;
+    const text = readFileSync(fileURLToPath(url), 'utf8');
+    this.#parts = [...text.matchAll(/^\/\/(?:#region)? (\S+\.ts)$/gm)].map(({ index, 1: file = '' }) => ({
+      from: index,
+      counts: /^packages\/[a-z]+\/src\//.test(file),
+    }));
   }
 
   /** Counts from now on what runs of the bundle that this is in. */
@@ -42,10 +52,18 @@ export class CoverageMap {
       if (script.url !== this.#url) continue;
       for (const { ranges } of script.functions) {
         for (const { startOffset, endOffset, count } of ranges) {
-          if (count > 0) this.#seen.add(startOffset * 2 ** 24 + endOffset);
+          if (count > 0 && this.#counts(startOffset)) this.#seen.add(startOffset * 2 ** 24 + endOffset);
         }
       }
     }
     return this.#seen.size - before;
+  }
+
+  #counts(offset: number): boolean {
+    const known = this.#counted.get(offset);
+    if (known !== undefined) return known;
+    const counts = this.#parts.findLast(({ from }) => from <= offset)?.counts ?? false;
+    this.#counted.set(offset, counts);
+    return counts;
   }
 }

@@ -11,8 +11,8 @@ export interface Finding {
   readonly error: unknown;
 }
 
-/** Cases between two looks at the coverage, which cost more than most cases. */
-const BATCH = 64;
+/** Milliseconds between two looks at the coverage, each of which takes as long as many cases. */
+const BATCH = 250;
 const FRESH = 100;
 /** Blocks that one batch reaches first; if there are more, they are easy to reach. */
 const RARE = 8;
@@ -57,7 +57,7 @@ export async function fuzzGuided(
   await coverage.take();
   for (;;) {
     const batch: unknown[] = [];
-    for (let count = 0; count < BATCH; count++) {
+    for (const begun = performance.now(); performance.now() - begun < BATCH; ) {
       if (!goOn()) return undefined;
       const input =
         corpus.length === 0 || random.below(3) === 0 ? supply.next().value : offspring(corpus, random);

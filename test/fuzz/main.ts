@@ -7,12 +7,12 @@ import { TARGETS } from './targets.ts';
 
 // What `npm run fuzz` starts: searches one target after the other until its time is up, and exits with 1 if a case failed.
 
-const USAGE = `npm run fuzz -- [--seconds N] [--target NAME] [--seed S] [--blind]
+const USAGE = `npm run fuzz -- [--seconds N] [--target NAME] [--seed S] [--guided]
 
   --seconds  for each target, 60 by default
   --target   one of: ${TARGETS.map(({ name }) => name).join(', ')}; may be repeated; all by default
-  --seed     repeats a search
-  --blind    makes each case anew, instead of changing those that have reached new code
+  --seed     repeats a search, unless it is guided
+  --guided   changes cases that have reached new code, instead of making each case anew
 `;
 
 const { values } = parseArgs({
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     target: { type: 'string', multiple: true },
     seed: { type: 'string' },
-    blind: { type: 'boolean', default: false },
+    guided: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -40,7 +40,7 @@ process.on('unhandledRejection', (reason) => {
 let failed = false;
 for (const target of TARGETS.filter(({ name }) => values.target?.includes(name) ?? true)) {
   const coverage = await CoverageMap.start();
-  const search = values.blind ? fuzzBlindly : fuzzGuided;
+  const search = values.guided ? fuzzGuided : fuzzBlindly;
   const until = performance.now() + seconds * 1000;
   const begun = performance.now();
   const status = (runs: number): string => {
