@@ -1,7 +1,11 @@
 import { FrameError, GOAWAY } from '@keymux/frames';
-
-/** Whose fault an error is. */
-export type Origin = 'local' | 'remote' | 'user';
+import {
+  type Origin,
+  SESSION_ERRORS,
+  type SessionErrorCode,
+  STREAM_ERRORS,
+  type StreamErrorCode,
+} from './error-table.ts';
 
 /**
  * An error that ends the session. `status` is the GOAWAY status the peer is told (spec 7.1); the message is for the
@@ -9,7 +13,7 @@ export type Origin = 'local' | 'remote' | 'user';
  */
 export class SessionError extends Error {
   override readonly name = 'SessionError';
-  readonly scope = 'session';
+  readonly scope: 'session' | 'carrier';
   readonly code: string;
   readonly status: number;
   readonly origin: Origin;
@@ -17,9 +21,22 @@ export class SessionError extends Error {
   constructor(code: string, status: number, origin: Origin, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
+    this.scope =
+      (SESSION_ERRORS as Record<string, { scope: 'session' | 'carrier' }>)[code]?.scope ?? 'session';
     this.status = status;
     this.origin = origin;
   }
+}
+
+/** What the table says of this code; `options` makes it more exact. */
+function sessionError(
+  code: SessionErrorCode,
+  message: string,
+  options: ErrorOptions & { readonly status?: number; readonly origin?: Origin } = {},
+): SessionError {
+  const { status, origin, ...cause } = options;
+  const meaning = SESSION_ERRORS[code];
+  return new SessionError(code, status ?? meaning.status, origin ?? meaning.origin, message, cause);
 }
 
 /** A call that cannot be carried out as asked. It never reaches the wire. */
@@ -38,13 +55,16 @@ export class UsageError extends Error {
 export class StreamError extends Error {
   override readonly name = 'StreamError';
   readonly scope = 'stream';
-  readonly code: string;
+  readonly code: StreamErrorCode;
   readonly status: number;
+  readonly origin: Origin;
 
-  constructor(code: string, status: number, message: string) {
+  constructor(code: StreamErrorCode, message: string) {
     super(message);
+    const { status, origin } = STREAM_ERRORS[code];
     this.code = code;
     this.status = status;
+    this.origin = origin;
   }
 }
 
@@ -89,93 +109,69 @@ export function keyGone(keyId: number, authority: string | undefined, status: nu
 }
 
 /** The peer broke the framing or session rules. */
-export const protocolError = (message: string): SessionError =>
-  new SessionError('ERR_KEYMUX_PROTOCOL', GOAWAY.PROTOCOL_ERROR, 'remote', message);
+export const protocolError = (message: string): SessionError => sessionError('ERR_KEYMUX_PROTOCOL', message);
 
 /**
  * Anything that has to do with keys went wrong. The peer learns one and the same status whatever the cause (rule R4 of
  * the threat model); `reason` stays here.
  */
 export const keyFailure = (reason: string, cause?: unknown): SessionError =>
-  new SessionError('ERR_KEYMUX_KEY_FAILURE', GOAWAY.KEY_FAILURE, 'remote', reason, { cause });
+  sessionError('ERR_KEYMUX_KEY_FAILURE', reason, { cause });
 
 /** We cannot seal what belongs under this key; to send it otherwise, or not at all, would be worse than to end. */
 export const cannotSeal = (keyId: number, cause?: unknown): SessionError =>
-  new SessionError(
-    'ERR_KEYMUX_KEY_FAILURE',
-    GOAWAY.KEY_FAILURE,
-    'local',
-    `key ${keyId} cannot seal: it is not established, or used up`,
-    { cause },
-  );
+  sessionError('ERR_KEYMUX_KEY_FAILURE', `key ${keyId} cannot seal: it is not established, or used up`, {
+    origin: 'local',
+    cause,
+  });
 
 /** A direction is bound to a key that is gone: nothing can prove what a KEY_SWITCH has to (spec 4.5). */
 export const cannotProve = (keyId: number): SessionError =>
-  new SessionError(
+  sessionError(
     'ERR_KEYMUX_KEY_FAILURE',
-    GOAWAY.KEY_FAILURE,
-    'local',
     `key ${keyId} is gone, so nothing that is bound to it can be switched; keep a key until nothing is bound to it`,
+    { origin: 'local' },
   );
 
 /** The peer overdrew a budget (spec 7.3). */
-export const overload = (message: string): SessionError =>
-  new SessionError('ERR_KEYMUX_EXCESSIVE_LOAD', GOAWAY.EXCESSIVE_LOAD, 'remote', message);
+export const overload = (message: string): SessionError => sessionError('ERR_KEYMUX_EXCESSIVE_LOAD', message);
 
 /** The peer has ended the session because of an error (spec 7.1); it need not be told so. */
 export const peerGone = (status: number): SessionError =>
-  new SessionError(
-    'ERR_KEYMUX_PEER_GONE',
-    GOAWAY.OK,
-    'remote',
-    `the peer ended the session with status ${status}`,
-  );
+  sessionError('ERR_KEYMUX_PEER_GONE', `the peer ended the session with status ${status}`);
 
 /** The carrier ended inside a frame, or with `open` streams (spec 2.8). */
 export const carrierEnded = (open: number): SessionError =>
-  new SessionError(
+  sessionError(
     'ERR_KEYMUX_CARRIER_ENDED',
-    GOAWAY.PROTOCOL_ERROR,
-    'remote',
     open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
   );
 
 /** The peer has sent nothing for `silence` milliseconds (spec 2.7). */
 export const silent = (silence: number): SessionError =>
-  new SessionError(
-    'ERR_KEYMUX_TIMEOUT',
-    GOAWAY.OK,
-    'remote',
-    `the peer has been silent for ${seconds(silence)}`,
-  );
+  sessionError('ERR_KEYMUX_TIMEOUT', `the peer has been silent for ${seconds(silence)}`);
 
 const seconds = (milliseconds: number): string => `${Math.round(milliseconds / 1000)} s`;
 
 /** The peer took longer over one frame than it may, or did not begin at all (spec 7.2). */
 export const frameTooSlow = (limit: number): SessionError =>
-  new SessionError(
-    'ERR_KEYMUX_TIMEOUT',
-    GOAWAY.EXCESSIVE_LOAD,
-    'remote',
-    `the peer did not finish a frame within ${seconds(limit)}`,
-  );
+  sessionError('ERR_KEYMUX_TIMEOUT', `the peer did not finish a frame within ${seconds(limit)}`, {
+    status: GOAWAY.EXCESSIVE_LOAD,
+  });
 
 /** The peer does not read (spec 7.2). */
 export const outputStuck = (limit: number): SessionError =>
-  new SessionError(
-    'ERR_KEYMUX_TIMEOUT',
-    GOAWAY.EXCESSIVE_LOAD,
-    'remote',
-    `the peer did not take what was sent to it within ${seconds(limit)}`,
-  );
+  sessionError('ERR_KEYMUX_TIMEOUT', `the peer did not take what was sent to it within ${seconds(limit)}`, {
+    status: GOAWAY.EXCESSIVE_LOAD,
+  });
 
 /** The session goes on in another process (spec 13). Nothing is said to the peer. */
 export const handedOver = (): SessionError =>
-  new SessionError('ERR_KEYMUX_HANDED_OVER', GOAWAY.OK, 'user', 'the session was handed over');
+  sessionError('ERR_KEYMUX_HANDED_OVER', 'the session was handed over');
 
 /** The peer sent more than the session window allows. */
 export const flowControlError = (message: string): SessionError =>
-  new SessionError('ERR_KEYMUX_FLOW_CONTROL', GOAWAY.FLOW_CONTROL_ERROR, 'remote', message);
+  sessionError('ERR_KEYMUX_FLOW_CONTROL', message);
 
 /** Makes a session error of whatever was thrown while a frame was handled. */
 export function toSessionError(error: unknown): SessionError {
@@ -184,13 +180,5 @@ export function toSessionError(error: unknown): SessionError {
     return new SessionError(error.code, error.status, 'remote', error.message, { cause: error });
   }
   const message = error instanceof Error ? error.message : String(error);
-  return new SessionError(
-    'ERR_KEYMUX_INTERNAL',
-    GOAWAY.INTERNAL_ERROR,
-    'local',
-    `internal error: ${message}`,
-    {
-      cause: error,
-    },
-  );
+  return sessionError('ERR_KEYMUX_INTERNAL', `internal error: ${message}`, { cause: error });
 }

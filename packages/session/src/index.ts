@@ -10,7 +10,8 @@ export {
   type SessionLimits,
   sessionConfig,
 } from './config.ts';
-export { KeyGoneError, keyGone, type Origin, SessionError, UsageError } from './errors.ts';
+export type { Origin } from './error-table.ts';
+export { KeyGoneError, keyGone, SessionError, UsageError } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export {
   DEFAULT_FRONT_CONFIG,

@@ -89,8 +89,4 @@ export class StalledStreams {
 }
 
 const STALLED = (): StreamError =>
-  new StreamError(
-    'ERR_KEYMUX_STALLED',
-    RST.CANCEL,
-    'the peer has opened no window for too long while too much waits',
-  );
+  new StreamError('ERR_KEYMUX_STALLED', 'the peer has opened no window for too long while too much waits');

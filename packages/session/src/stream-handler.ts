@@ -3,7 +3,6 @@ import {
   decodeHeaderBlock,
   type HeaderList,
   type Headers,
-  RST,
   type RstStream,
   type StreamEnd,
   type SynReply,
@@ -119,7 +118,7 @@ export class StreamHandler {
     if (payloadOutside && (key === undefined || fin || this.#state.fronted))
       throw keyFailure('PAYLOAD_OUTSIDE in the clear, with FIN, or behind a front');
     if (key === undefined && slot !== CLEAR && this.#state.keys !== undefined)
-      throw new StreamError('ERR_KEYMUX_SLOT', RST.PROTOCOL_ERROR, 'a clear SYN_STREAM names a key');
+      throw new StreamError('ERR_KEYMUX_SLOT', 'a clear SYN_STREAM names a key');
   }
 
   #checkWelcome(headers: HeaderList, key: KeyInfo | undefined): void {
@@ -135,12 +134,10 @@ export class StreamHandler {
   #synReply(stream: Stream, frame: SynReply, block: Uint8Array, key: KeyInfo | undefined): void {
     if (!stream.ours) throw protocolError(`SYN_REPLY for the peer's own stream ${stream.id}`);
     const headers = decodeHeaderBlock(block);
-    if (stream.replied)
-      throw new StreamError('ERR_KEYMUX_STREAM_IN_USE', RST.STREAM_IN_USE, 'a second SYN_REPLY');
+    if (stream.replied) throw new StreamError('ERR_KEYMUX_STREAM_IN_USE', 'a second SYN_REPLY');
     this.#requireOpen(stream);
     this.#forbidFin(stream, frame.fin);
-    if (!this.#roomFor(headers))
-      throw new StreamError('ERR_KEYMUX_HEADERS', RST.FRAME_TOO_LARGE, 'too many headers are held');
+    if (!this.#roomFor(headers)) throw new StreamError('ERR_KEYMUX_HEADERS', 'too many headers are held');
     this.#holdHeaders(stream, headers);
     stream.replied = true;
     this.#state.emit({ type: 'reply', id: stream.id, headers, key });
@@ -179,7 +176,7 @@ export class StreamHandler {
   #windowUpdate(stream: Stream, frame: WindowUpdate): void {
     this.#state.accounts.spend('windowUpdates', this.#state.now);
     if (!stream.sendWindow.grant(frame.delta)) {
-      throw new StreamError('ERR_KEYMUX_FLOW_CONTROL', RST.FLOW_CONTROL_ERROR, 'the window exceeds 2^31 - 1');
+      throw new StreamError('ERR_KEYMUX_FLOW_CONTROL', 'the window exceeds 2^31 - 1');
     }
     this.#sender.wake(stream);
   }
@@ -201,11 +198,7 @@ export class StreamHandler {
     this.#requireReply(stream);
     if (length === 0 && !fin) this.#state.accounts.spend('idle', this.#state.now);
     if (!stream.receiveWindow.receive(length)) {
-      throw new StreamError(
-        'ERR_KEYMUX_FLOW_CONTROL',
-        RST.FLOW_CONTROL_ERROR,
-        'the peer exceeded the stream window',
-      );
+      throw new StreamError('ERR_KEYMUX_FLOW_CONTROL', 'the peer exceeded the stream window');
     }
   }
 
@@ -216,13 +209,11 @@ export class StreamHandler {
   }
 
   #requireOpen(stream: Stream): void {
-    if (stream.in.ended)
-      throw new StreamError('ERR_KEYMUX_STREAM_CLOSED', RST.STREAM_ALREADY_CLOSED, 'a frame after FIN');
+    if (stream.in.ended) throw new StreamError('ERR_KEYMUX_STREAM_CLOSED', 'a frame after FIN');
   }
 
   #requireReply(stream: Stream): void {
-    if (stream.ours && !stream.replied)
-      throw new StreamError('ERR_KEYMUX_NO_REPLY', RST.PROTOCOL_ERROR, 'no SYN_REPLY yet');
+    if (stream.ours && !stream.replied) throw new StreamError('ERR_KEYMUX_NO_REPLY', 'no SYN_REPLY yet');
   }
 
   #forbidFin(stream: Stream, fin: boolean): void {
@@ -234,7 +225,7 @@ export class StreamHandler {
 /** HEADERS frames of a stream that cost no token (spec 7.3): more headers, and trailers. */
 const FREE_HEADERS = 2;
 
-const refused = (why: string): StreamError => new StreamError('ERR_KEYMUX_REFUSED', RST.REFUSED_STREAM, why);
+const refused = (why: string): StreamError => new StreamError('ERR_KEYMUX_REFUSED', why);
 
 /** What headers count: about the memory that they take, even if they are empty. In bytes. */
 function sizeOf(headers: HeaderList): number {

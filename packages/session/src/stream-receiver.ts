@@ -4,7 +4,6 @@ import {
   FrameError,
   HeaderDecompressor,
   type KeySwitch,
-  RST,
   type StateReader,
   type StateWriter,
   type SynStream,
@@ -189,7 +188,7 @@ const NO_BLOCK = new Uint8Array(0);
 
 /** The rule on methods has not seen the request as early data, which may be a replay (spec 3.7). */
 const EARLY_SWITCH = (): StreamError =>
-  new StreamError('ERR_KEYMUX_EARLY', RST.REFUSED_STREAM, 'a request was switched to an early key');
+  new StreamError('ERR_KEYMUX_EARLY', 'a request was switched to an early key');
 
 const NO_STREAM = (): StreamError =>
-  new StreamError('ERR_KEYMUX_NO_STREAM', RST.INVALID_STREAM, 'DATA for a stream that was never opened');
+  new StreamError('ERR_KEYMUX_NO_STREAM', 'DATA for a stream that was never opened');

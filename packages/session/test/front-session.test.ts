@@ -116,7 +116,7 @@ class Front {
 
   expectFailure(status: keyof typeof GOAWAY): void {
     expect(this.said.at(-1)).toBe(`goaway ${GOAWAY[status]}`);
-    expect(this.session.error).toMatchObject({ scope: 'session', status: GOAWAY[status] });
+    expect(this.session.error).toMatchObject({ status: GOAWAY[status] });
     expect(this.session.over).toBe(true);
     expect(this.session.nextDeadline()).toBeUndefined();
   }

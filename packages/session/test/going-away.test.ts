@@ -151,6 +151,7 @@ describe('the end of the carrier (spec 2.8, 4.7)', () => {
     peer.session.carrierEnded(peer.now);
     expect(peer.types.slice(-3)).toEqual(['reset', 'closed', 'error']);
     expectFailure(peer, 'PROTOCOL_ERROR');
+    expect(peer.session.error).toMatchObject({ scope: 'carrier', origin: 'remote' });
   });
 
   test('inside a frame is an error, wherever it is cut', () => {

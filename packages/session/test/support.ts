@@ -7,7 +7,8 @@ import type { End } from '../../../test/support/session-pair.ts';
 /** The session has failed with this GOAWAY status: it says so, says GOAWAY last, and then nothing any more. */
 export function expectFailure(peer: ScriptedPeer, status: keyof typeof GOAWAY): void {
   const { error } = peer.take('error');
-  expect(error, error.message).toMatchObject({ scope: 'session', status: GOAWAY[status] });
+  expect(error, error.message).toMatchObject({ status: GOAWAY[status] });
+  expect(['session', 'carrier']).toContain(error.scope);
   expect(peer.session.error).toBe(error);
   expect(peer.session.over).toBe(true);
   expect(peer.session.wantsInput).toBe(false);

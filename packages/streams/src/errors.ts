@@ -8,6 +8,7 @@ const GOAWAY_NAMES = new Map<number, string>(Object.entries(GOAWAY).map(([name, 
 export class StreamResetError extends Error {
   override readonly name = 'StreamResetError';
   readonly code = 'ERR_KEYMUX_STREAM_RESET';
+  readonly scope = 'stream';
   readonly status: number;
   readonly origin: 'local' | 'remote';
 
@@ -22,6 +23,8 @@ export class StreamResetError extends Error {
 /** The peer ended the session with an error status. */
 export class PeerGoneError extends Error {
   override readonly name = 'PeerGoneError';
+  readonly scope = 'session';
+  readonly origin = 'remote';
   readonly code: string;
   readonly status: number;
 
