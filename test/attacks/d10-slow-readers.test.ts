@@ -11,8 +11,8 @@ const HOST = 'alpha.test';
 const MIB = 2 ** 20;
 /** What a stream holds that nobody reads is some 200 KiB; the streams here are 50. */
 const GROWTH = 64 * MIB;
-/** How long the carrier may take for what it was given, 256 KiB at most, in milliseconds. */
-const LIMIT = 1_500;
+/** How long the carrier may take for what it was given, 256 KiB at most, in milliseconds; who reads must not be held up for so long by a busy machine. */
+const LIMIT = 5_000;
 /** More than the buffers of the kernel hold. */
 const FILE = 24 * MIB;
 
@@ -61,6 +61,7 @@ const grain = (streamId: number): Uint8Array => encodeControl({ type: 'window-up
 /** Reads so many bytes every few milliseconds until that is enough. */
 async function readSlowly(socket: Socket, bytes: number, enough: (read: number) => boolean): Promise<void> {
   for (let read = 0; !enough(read); await pause(5)) {
+    if (socket.readableEnded || socket.destroyed) throw new Error(`cut off after ${read} bytes`);
     read += (socket.read(bytes) ?? socket.read())?.length ?? 0;
   }
 }
@@ -96,7 +97,7 @@ describe('D10: who does not read', () => {
       dribbling.write(Buffer.concat([opening(), ...requests(3)]));
       slow.write(Buffer.concat([opening(), ...requests(1)]));
       let over = false;
-      const dribble = readSlowly(dribbling, 256, () => over);
+      const dribble = readSlowly(dribbling, 64, () => over).catch(() => undefined); // cut off, that is
       await readSlowly(slow, 64 * 1024, (read) => read >= FILE);
       await siege.until(({ streams }) => !streams.includes(3));
       over = true;
