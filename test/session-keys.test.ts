@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { KeyRegistry, Keyring, LocalKeeper, PreSharedKey } from '@keymux/keys';
 import { type Role, Session, type SessionEvent } from '@keymux/session';
 import { describe, expect, test } from 'vitest';
+import { WatchedKeeper } from './support/keepers.ts';
 
 /** The session engine with the real key registry, over a carrier in memory. */
 
@@ -12,6 +13,7 @@ const POST: [string, string][] = [[':method', 'POST']];
 const OK: [string, string][] = [[':status', '200']];
 
 class Side {
+  readonly keeper: WatchedKeeper;
   readonly keys: KeyRegistry;
   readonly session: Session;
   readonly events: SessionEvent[] = [];
@@ -19,7 +21,8 @@ class Side {
   constructor(role: Role, file: Uint8Array) {
     const keyring = new Keyring();
     keyring.add(new PreSharedKey(file), { label: 'shared', authorities: ['', 'host'] });
-    this.keys = new KeyRegistry({ role, keeper: new LocalKeeper({ keyring, replaysKnownSince: 0 }) });
+    this.keeper = new WatchedKeeper(new LocalKeeper({ keyring, replaysKnownSince: 0 }));
+    this.keys = new KeyRegistry({ role, keeper: this.keeper });
     this.session = new Session({
       role,
       keys: this.keys,
@@ -80,6 +83,7 @@ class Link {
         this.server.carry(this.client, this.#size, this.#toClient, this.delivers),
       ];
       idle = moved.includes(true) ? 0 : idle + 1;
+      await Promise.all([this.client.keeper.idle(), this.server.keeper.idle()]);
       await new Promise(setImmediate);
     }
   }

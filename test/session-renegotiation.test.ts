@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Keeper, KeyRegistry, Keyring, LocalKeeper, PreSharedKey, type Step } from '@keymux/keys';
 import { type Role, Session, type SessionEvent } from '@keymux/session';
 import { describe, expect, test } from 'vitest';
+import { WatchedKeeper } from './support/keepers.ts';
 
 /** The session engine with the real key registry while keys are renegotiated, with keepers and a carrier that the test can stop. */
 
@@ -9,6 +10,7 @@ const POST: [string, string][] = [[':method', 'POST']];
 const OK: [string, string][] = [[':status', '200']];
 
 class Side {
+  readonly keeper: WatchedKeeper;
   readonly keys: KeyRegistry;
   readonly session: Session;
   readonly #held: (() => void)[] = [];
@@ -22,7 +24,8 @@ class Side {
       label: 'shared',
       authorities: ['', 'host'],
     });
-    this.keys = new KeyRegistry({ role, keeper: this.#slow(new LocalKeeper({ keyring })) });
+    this.keeper = new WatchedKeeper(new LocalKeeper({ keyring }));
+    this.keys = new KeyRegistry({ role, keeper: this.#slow(this.keeper) });
     const config = { algorithms: 0b1000 };
     this.session = new Session({
       role,
@@ -86,8 +89,14 @@ class Link {
       this.server.receive(up);
       this.client.receive(down);
       quiet = up.length + down.length > 0 ? 0 : quiet + 1;
-      await new Promise(setImmediate);
+      await this.turn();
     }
+  }
+
+  /** A turn of the event loop, and what keepers do in threads. */
+  async turn(): Promise<void> {
+    await Promise.all([this.client.keeper.idle(), this.server.keeper.idle()]);
+    await new Promise(setImmediate);
   }
 
   /** A key, and a stream under it that both sides write to. */
@@ -158,12 +167,12 @@ describe.each([
     const link = new Link();
     await link.establish(algorithm);
     link.client.keys.renegotiate(link.keyId, 0);
-    await new Promise(setImmediate);
+    await link.turn();
     const first = link.client.output();
     expect(first.length).toBeGreaterThan(0);
     link.server.receive(first);
     for (let turn = 0; turn < 3; turn++) {
-      await new Promise(setImmediate);
+      await link.turn();
       link.say();
       link.server.receive(link.client.output());
     }
@@ -207,9 +216,9 @@ describe.each([
     for (let turn = 0; turn < 10; turn++) {
       if (link.server.session.error !== undefined || link.client.session.error !== undefined) break;
       link.server.receive(link.client.output());
-      await new Promise(setImmediate);
+      await link.turn();
       link.client.receive(link.server.output());
-      await new Promise(setImmediate);
+      await link.turn();
     }
     expect(link.server.session.error?.code).toBe('ERR_KEYMUX_KEY_FAILURE');
   });

@@ -29,6 +29,35 @@ export class KeeperDouble implements Keeper {
   }
 }
 
+/** Knows what steps it is at: those that are taken in threads need more than a turn of the event loop. */
+export class WatchedKeeper extends KeeperDouble {
+  readonly #steps = new Set<Promise<Step>>();
+
+  /** Waits until it is at none. */
+  async idle(): Promise<void> {
+    while (this.#steps.size > 0) await Promise.allSettled(this.#steps);
+  }
+
+  override start(context: RunContext, offer: Offer): Promise<Step> {
+    return this.#watch(super.start(context, offer));
+  }
+
+  override accept(context: RunContext, first: Uint8Array): Promise<Step> {
+    return this.#watch(super.accept(context, first));
+  }
+
+  override receive(run: number, frame: Uint8Array): Promise<Step> {
+    return this.#watch(super.receive(run, frame));
+  }
+
+  #watch(step: Promise<Step>): Promise<Step> {
+    this.#steps.add(step);
+    const over = (): void => void this.#steps.delete(step);
+    step.then(over, over);
+    return step;
+  }
+}
+
 /** Gives away every run secret, as a side that cheats does. */
 export class LeakyKeeper extends KeeperDouble {
   readonly secrets: string[] = [];

@@ -17,7 +17,7 @@ export {
   isEd25519Public,
   verifyEd25519,
 } from './crypto/ed25519.ts';
-export { DhKey, GROUP14_LENGTH, isGroup14Public } from './crypto/group14.ts';
+export { DhKey, GROUP14_LENGTH, isGroup14Public, prepareGroup14 } from './crypto/group14.ts';
 export {
   equalBytes,
   HASH_LENGTH,

@@ -1,4 +1,4 @@
-import type { MlKem, X25519Key } from './crypto.ts';
+import type { DhKey, MlKem, X25519Key } from './crypto.ts';
 import type { Signer } from './identity/signer.ts';
 import type { PeerClaim, PeerVerified } from './identity/trust.ts';
 import type { Offer, RunContext, RunSecret } from './keeper.ts';
@@ -12,6 +12,8 @@ export interface Environment {
   random(length: number): Uint8Array;
   /** A fresh key pair. */
   x25519(): X25519Key;
+  /** A fresh key of group 14, and a thread to make it: the first in this process may take a while. */
+  dhKey(): Promise<DhKey>;
   /** May take a while when it is called first in this process. */
   mlKem(): Promise<MlKem>;
   /** Milliseconds since 1970. */

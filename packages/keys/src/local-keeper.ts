@@ -1,6 +1,6 @@
 import { ALGORITHM, algorithmName } from './algorithm-ids.ts';
 import { ALGORITHMS } from './algorithms.ts';
-import { loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
+import { DhKey, loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
 import { type KeyError, keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
 import type { Identities, IdentityEntry } from './identity/identities.ts';
@@ -70,13 +70,14 @@ interface Run {
   readonly deadline: number;
 }
 
-/** A keeper in this process. Group 14 blocks it for 2 to 5 milliseconds a run; `maxRuns` and the sessions' budgets bound that. */
+/** A keeper in this process. Group 14 is computed in threads; all else takes less than a millisecond or two. */
 export class LocalKeeper implements KeyHolder {
   readonly #keyring: Keyring;
   readonly algorithms: readonly number[];
   readonly #anonymous: ReadonlySet<string>;
   readonly #identities: Identities | undefined;
   readonly #clock: () => number;
+  readonly #givenRandom: LocalKeeperOptions['random'];
   readonly #random: (length: number) => Uint8Array;
   readonly #x25519: () => X25519Key;
   readonly #mlKem: () => Promise<MlKem>;
@@ -104,6 +105,7 @@ export class LocalKeeper implements KeyHolder {
     });
     this.#clock = options.clock ?? Date.now;
     const { random } = options;
+    this.#givenRandom = random;
     this.#random = random ?? randomBytes;
     this.#x25519 = random ? () => X25519Key.of(random(X25519_LENGTH)) : () => X25519Key.generate();
     this.#mlKem = () => loadMlKem(random);
@@ -213,6 +215,7 @@ export class LocalKeeper implements KeyHolder {
     allowed: Authorities,
     start: (environment: Environment) => Turn | Promise<Turn>,
   ): Promise<Step> {
+    const client = context.peerAddress ?? '';
     let ownNonce: string | undefined;
     const over = new AbortController();
     const role = establishedRole(context);
@@ -223,6 +226,7 @@ export class LocalKeeper implements KeyHolder {
       signal: over.signal,
       random: this.#random,
       x25519: this.#x25519,
+      dhKey: () => DhKey.generate({ client, random: this.#givenRandom }),
       mlKem: this.#mlKem,
       now: this.#clock,
       preSharedKey: ({ label, authority }) => {

@@ -3,6 +3,7 @@ import { loadMlKem } from '../src/crypto.ts';
 import { AuthorizedKeys } from '../src/identity/authorized-keys.ts';
 import { KnownHosts } from '../src/identity/known-hosts.ts';
 import {
+  ALGORITHM,
   formatPublicKey,
   Identities,
   type Keeper,
@@ -17,6 +18,8 @@ import {
   PreSharedKey,
   type ReceiveKey,
   type RegistryEvent,
+  type RunContext,
+  type Step,
   type Trust,
 } from '../src/index.ts';
 import { decodeNego, encodeNego } from '../src/nego-frame.ts';
@@ -77,9 +80,11 @@ export class Side {
   /** What it has put on the wire. */
   outbox: Uint8Array[] = [];
 
+  readonly #steps = new Set<Promise<Step>>();
+
   constructor(role: 'client' | 'server', keeper: Keeper, options: Partial<KeyRegistryOptions> = {}) {
     const peerName = role === 'client' ? PEER_NAME : undefined;
-    this.registry = new KeyRegistry({ role, keeper, peerName, ...options });
+    this.registry = new KeyRegistry({ role, keeper: this.#watched(keeper), peerName, ...options });
   }
 
   /** Handles what the registry has to say. */
@@ -120,9 +125,32 @@ export class Side {
   /** Waits until the keeper has answered. */
   async settle(): Promise<void> {
     for (let round = 0; round < 3; round++) {
+      await Promise.allSettled(this.#steps);
       await new Promise(setImmediate);
       this.pump();
     }
+  }
+
+  /** The same keeper. Steps that it takes in threads are waited for; others it has taken after a turn of the event loop, or has a reason not to. */
+  #watched(keeper: Keeper): Keeper {
+    const inThreads = new Set<number>();
+    const watch = async (inThread: boolean, step: Promise<Step>): Promise<Step> => {
+      if (inThread) this.#steps.add(step);
+      try {
+        const done = await step;
+        if (inThread) inThreads.add(done.run);
+        return done;
+      } finally {
+        this.#steps.delete(step);
+      }
+    };
+    return {
+      algorithms: keeper.algorithms,
+      start: (context, offer) => watch(usesThreads(context), keeper.start(context, offer)),
+      accept: (context, first) => watch(usesThreads(context), keeper.accept(context, first)),
+      receive: (run, frame) => watch(inThreads.has(run), keeper.receive(run, frame)),
+      abandon: (run) => keeper.abandon(run),
+    };
   }
 
   /** Receives frames one by one, each after the step before is done. */
@@ -148,6 +176,8 @@ export class Side {
     return this.events.filter((event) => event.type === 'rejected');
   }
 }
+
+const usesThreads = ({ algorithm }: RunContext): boolean => algorithm === ALGORITHM.SPIPED;
 
 /** A client and a server joined by a wire that a test can cut into. */
 export class Link {

@@ -13,22 +13,22 @@ const vectors = sharedVectors<{ kat: Record<Field, string>[]; mustReject: Record
 );
 
 describe.skipIf(!vectors)("spiped's exchange, byte by byte", () => {
-  it('agrees with the known answers on both sides', () => {
+  it('agrees with the known answers on both sides', async () => {
     expect(vectors?.kat.length).toBeGreaterThan(0);
     for (const kat of vectors?.kat ?? []) {
       const k = () => Secret.take(unhex(kat.K));
       const nonces = { client: unhex(kat.nonce_C), server: unhex(kat.nonce_S) };
       const macs = exchangeMacs(k(), nonces);
-      const client = new DhKey(unhex(kat.x_C));
-      const server = new DhKey(unhex(kat.x_S));
+      const client = await DhKey.generate({ random: () => unhex(kat.x_C) });
+      const server = await DhKey.generate({ random: () => unhex(kat.x_S) });
       expect(hex(client.publicValue)).toBe(kat.y_C);
       expect(hex(server.publicValue)).toBe(kat.y_S);
       expect(hex(proveValue(client.publicValue, macs.client))).toBe(kat.y_C + kat.h_C);
       expect(hex(proveValue(server.publicValue, macs.server))).toBe(kat.y_S + kat.h_S);
       expect(hex(readValue(new Reader(unhex(kat.y_C + kat.h_C)), macs.client))).toBe(kat.y_C);
-      expect(hex(client.agree(unhex(kat.y_S)) ?? new Uint8Array(0))).toBe(kat.y_SC);
-      expect(sessionKeys(k(), nonces, client, unhex(kat.y_S)).use(hex)).toBe(kat.dk_2);
-      expect(sessionKeys(k(), nonces, server, unhex(kat.y_C)).use(hex)).toBe(kat.dk_2);
+      expect(hex((await client.agree(unhex(kat.y_S))) ?? new Uint8Array(0))).toBe(kat.y_SC);
+      expect((await sessionKeys(k(), nonces, client, unhex(kat.y_S))).use(hex)).toBe(kat.dk_2);
+      expect((await sessionKeys(k(), nonces, server, unhex(kat.y_C))).use(hex)).toBe(kat.dk_2);
     }
   });
 

@@ -61,9 +61,9 @@ export function readValue(reader: Reader, mac: Secret): Uint8Array {
   return y;
 }
 
-/** dk_2 = E_C || H_C || E_S || H_S (C6 and C7, S6 and S7), 128 bytes. Throws KeyError (session) if no honest peer can have sent `peer`. */
-export function sessionKeys(k: Secret, nonces: Nonces, own: DhKey, peer: Uint8Array): Secret {
-  const shared = own.agree(peer);
+/** dk_2 = E_C || H_C || E_S || H_S (C6 and C7, S6 and S7), 128 bytes. Rejects with KeyError (session) if no honest peer can have sent `peer`. */
+export async function sessionKeys(k: Secret, nonces: Nonces, own: DhKey, peer: Uint8Array): Promise<Secret> {
+  const shared = await own.agree(peer);
   if (shared === undefined) throw keyFailure('group');
   const salt = concat(nonces.client, nonces.server, shared);
   const keys = k.use((bytes) => Secret.take(pbkdf2Sha256(bytes, salt, 1, 4 * HASH_LENGTH)));

@@ -1,6 +1,6 @@
 import { ascii, concat } from '../bytes.ts';
 import { checkSharedTag, runSecret, writeSharedTag } from '../closing.ts';
-import { DhKey, equalBytes, HASH_LENGTH } from '../crypto.ts';
+import { type DhKey, equalBytes, HASH_LENGTH, prepareGroup14 } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { Algorithm, Awaiting, Environment, Received, Turn } from '../handshake.ts';
 import { unknownKey } from '../handshake-errors.ts';
@@ -48,6 +48,7 @@ function startInitiator(environment: Environment, offer: Offer): Turn {
   if (!known) throw unknownKey(offer);
   const nonce = environment.random(HASH_LENGTH);
   environment.claimNonce(nonce);
+  prepareGroup14();
   const frame = firstMessage(context, false, concat(encodeOffer(offer), nonce));
   const first = extendTranscript(startTranscript(context), frame);
   return { frame, secrets: [], next: new AwaitServerNonce({ environment, offer, key, known }, nonce, first) };
@@ -66,7 +67,7 @@ class AwaitServerNonce implements Awaiting {
     this.#transcript = transcript;
   }
 
-  receive({ frame, data }: Received): Turn {
+  async receive({ frame, data }: Received): Promise<Turn> {
     const reader = new Reader(data);
     const nonces = { client: this.#nonce, server: Uint8Array.from(reader.take(HASH_LENGTH)) };
     reader.end();
@@ -75,7 +76,7 @@ class AwaitServerNonce implements Awaiting {
     const { environment, key } = this.#run;
     const second = extendTranscript(this.#transcript, frame);
     const macs = exchangeMacs(key.spipedKey, nonces);
-    const own = new DhKey(environment.random(HASH_LENGTH));
+    const own = await environment.dhKey();
     const answer = message(environment.context, true, proveValue(own.publicValue, macs.client));
     return {
       frame: answer,
@@ -106,14 +107,14 @@ class AwaitServerValue implements Awaiting {
     this.#transcript = transcript;
   }
 
-  receive({ frame, data }: Received): Turn {
+  async receive({ frame, data }: Received): Promise<Turn> {
     const reader = new Reader(data);
     const peer = readValue(reader, this.#macs.server);
     reader.take(HASH_LENGTH); // tag
     reader.end();
     if (equalBytes(peer, this.#own.publicValue)) throw keyFailure('own-message');
 
-    const keys = sessionKeys(this.#run.key.spipedKey, this.#nonces, this.#own, peer);
+    const keys = await sessionKeys(this.#run.key.spipedKey, this.#nonces, this.#own, peer);
     try {
       if (!checkSharedTag(frame, keys, RESPONDER_TAG, this.#transcript)) {
         throw keyFailure('wrong-key', 'the two sides have not seen the same messages');
@@ -136,6 +137,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   const client = Uint8Array.from(reader.take(HASH_LENGTH));
   reader.end();
   if (environment.isOwnNonce(client)) throw keyFailure('own-message');
+  prepareGroup14();
 
   const { key, known } = environment.preSharedKey(offer);
   const first = extendTranscript(startTranscript(context), frame);
@@ -163,12 +165,12 @@ class AwaitClientValue implements Awaiting {
     this.#transcript = transcript;
   }
 
-  receive({ frame, data }: Received): Turn {
+  async receive({ frame, data }: Received): Promise<Turn> {
     const { environment, key } = this.#run;
     const peer = this.#readValue(data);
-    const own = new DhKey(environment.random(HASH_LENGTH));
+    const own = await environment.dhKey();
     const third = extendTranscript(this.#transcript, frame);
-    const keys = sessionKeys(key.spipedKey, this.#nonces, own, peer);
+    const keys = await sessionKeys(key.spipedKey, this.#nonces, own, peer);
     try {
       const value = proveValue(own.publicValue, this.#macs.server);
       const answer = message(environment.context, true, concat(value, NO_TAG));

@@ -6,7 +6,7 @@ import {
   readValue,
   sessionKeys,
 } from '../algorithms/spiped-exchange.ts';
-import { DhKey, equalBytes, GROUP14_LENGTH, HASH_LENGTH } from '../crypto.ts';
+import { type DhKey, equalBytes, GROUP14_LENGTH, HASH_LENGTH } from '../crypto.ts';
 import { keyFailure } from '../errors.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import { Reader } from '../reader.ts';
@@ -19,6 +19,7 @@ interface Run {
   readonly role: SpipedRole;
   readonly key: PreSharedKey;
   readonly random: (length: number) => Uint8Array;
+  readonly dhKey: () => Promise<DhKey>;
 }
 
 /** Begins spiped's handshake (spec 11.3). Both sides send their nonce at once. */
@@ -39,13 +40,13 @@ class AwaitNonce implements SpipedAwaiting {
   }
 
   async receive(message: Uint8Array): Promise<SpipedTurn> {
-    const { role, key, random } = this.#run;
+    const { role, key, dhKey } = this.#run;
     const [own, peer] = [this.#nonce, Uint8Array.from(message)];
     if (equalBytes(own, peer)) throw keyFailure('own-message');
     const nonces = role === 'client' ? { client: own, server: peer } : { client: peer, server: own };
     const macs = exchangeMacs(key.spipedKey, nonces);
     if (role === 'server') return { next: new AwaitClientValue(this.#run, nonces, macs) };
-    const value = new DhKey(random(HASH_LENGTH));
+    const value = await dhKey();
     return {
       send: proveValue(value.publicValue, macs.client),
       next: new AwaitServerValue(this.#run, nonces, macs, value),
@@ -71,12 +72,12 @@ class AwaitClientValue implements SpipedAwaiting {
   }
 
   async receive(message: Uint8Array): Promise<SpipedTurn> {
-    const { key, random } = this.#run;
+    const { key, dhKey } = this.#run;
     const peer = readWholeValue(message, this.#macs.client);
-    const own = new DhKey(random(HASH_LENGTH));
+    const own = await dhKey();
     return {
       send: proveValue(own.publicValue, this.#macs.server),
-      keys: sessionKeys(key.spipedKey, this.#nonces, own, peer),
+      keys: await sessionKeys(key.spipedKey, this.#nonces, own, peer),
     };
   }
 
@@ -103,7 +104,7 @@ class AwaitServerValue implements SpipedAwaiting {
   async receive(message: Uint8Array): Promise<SpipedTurn> {
     const peer = readWholeValue(message, this.#macs.server);
     if (equalBytes(peer, this.#own.publicValue)) throw keyFailure('own-message');
-    return { keys: sessionKeys(this.#run.key.spipedKey, this.#nonces, this.#own, peer) };
+    return { keys: await sessionKeys(this.#run.key.spipedKey, this.#nonces, this.#own, peer) };
   }
 
   wipe(): void {

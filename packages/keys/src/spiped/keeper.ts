@@ -1,4 +1,4 @@
-import { randomBytes } from '../crypto.ts';
+import { DhKey, prepareGroup14, randomBytes } from '../crypto.ts';
 import type { PreSharedKey } from '../pre-shared-key.ts';
 import type { Secret } from '../secret.ts';
 import { startHandshake } from './handshake.ts';
@@ -38,17 +38,20 @@ export interface LocalSpipedKeeperOptions {
   readonly random?: (length: number) => Uint8Array;
 }
 
-/** A keeper in this process. Each handshake blocks it for about a millisecond. */
+/** A keeper in this process; what takes long is done in threads. */
 export class LocalSpipedKeeper implements SpipedKeeper {
   readonly #key: PreSharedKey;
   readonly #random: (length: number) => Uint8Array;
+  readonly #dhKey: () => Promise<DhKey>;
 
-  constructor({ key, random = randomBytes }: LocalSpipedKeeperOptions) {
+  constructor({ key, random }: LocalSpipedKeeperOptions) {
     this.#key = key;
-    this.#random = random;
+    this.#random = random ?? randomBytes;
+    this.#dhKey = () => DhKey.generate({ random });
+    prepareGroup14(); // every handshake needs it
   }
 
   async start(role: SpipedRole): Promise<SpipedTurn> {
-    return startHandshake({ role, key: this.#key, random: this.#random });
+    return startHandshake({ role, key: this.#key, random: this.#random, dhKey: this.#dhKey });
   }
 }
