@@ -49,9 +49,9 @@ export class Attacker {
     });
   }
 
-  /** Connects to a server. */
-  static async connect(scope: Scope, port: number): Promise<Attacker> {
-    const socket = connect({ port, host: '127.0.0.1' });
+  /** Connects to a server, from an address of loopback: Linux has them all, other systems 127.0.0.1. */
+  static async connect(scope: Scope, port: number, from = '127.0.0.1'): Promise<Attacker> {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from });
     scope.defer(() => socket.destroy());
     await once(socket, 'connect');
     return new Attacker(socket);

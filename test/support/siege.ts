@@ -95,8 +95,8 @@ export class Siege {
   }
 
   /** Somebody who writes what he likes to the socket, and reads unless told otherwise. */
-  attacker(scope: Scope): Promise<Attacker> {
-    return Attacker.connect(scope, this.port);
+  attacker(scope: Scope, from?: string): Promise<Attacker> {
+    return Attacker.connect(scope, this.port, from);
   }
 
   async vitals(): Promise<Vitals> {

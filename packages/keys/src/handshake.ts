@@ -72,10 +72,17 @@ export interface Awaiting {
   wipe(): void;
 }
 
+export interface MessageForm {
+  /** Its FIN flag. */
+  readonly fin: boolean;
+  /** The work that its receiver has with it if it is right, in tokens of about a quarter of a millisecond (spec 7.3). */
+  readonly work: number;
+}
+
 /** A negotiation method. */
 export interface Algorithm {
-  /** The FIN flag of each message in order; senders alternate, the initiator is first. */
-  readonly messages: readonly { readonly fin: boolean }[];
+  /** The messages in order; senders alternate, the initiator is first. */
+  readonly messages: readonly MessageForm[];
   startInitiator(environment: Environment, offer: Offer): Turn | Promise<Turn>;
   startResponder(environment: Environment, first: Received): Turn | Promise<Turn>;
 }

@@ -44,6 +44,13 @@ export { formatKeyLogEntry, type KeyLog, type KeyLogEntry, openLogged, parseKeyL
 export { Keyring, type KeyUse } from './keyring.ts';
 export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';
 export type { NegoFrame } from './nego-frame.ts';
+export {
+  type ClientGate,
+  DEFAULT_NEGOTIATION_LIMITS,
+  NegotiationGate,
+  type NegotiationLimits,
+  type Pass,
+} from './negotiation-gate.ts';
 export type { NegotiateOptions } from './negotiator.ts';
 export { ANONYMOUS_LABEL, isAuthority } from './offer.ts';
 export type { ReceiveKey } from './opener.ts';

@@ -39,7 +39,7 @@ export interface LocalKeeperOptions {
   readonly clock?: () => number;
   /** Source of random bytes, for test vectors only. */
   readonly random?: (length: number) => Uint8Array;
-  /** Runs in progress over all sessions; 1,024 by default. */
+  /** Runs in progress over all sessions; 8,192 by default: twice what a server lets clients begin. */
   readonly maxRuns?: number;
   /** Milliseconds after which a run that was never abandoned is forgotten; 10,000 by default (spec 3.2). */
   readonly runTimeout?: number;
@@ -109,7 +109,7 @@ export class LocalKeeper implements KeyHolder {
     this.#random = random ?? randomBytes;
     this.#x25519 = random ? () => X25519Key.of(random(X25519_LENGTH)) : () => X25519Key.generate();
     this.#mlKem = () => loadMlKem(random);
-    this.#maxRuns = options.maxRuns ?? 1024;
+    this.#maxRuns = options.maxRuns ?? 8192;
     this.#runTimeout = options.runTimeout ?? 10_000;
     this.#replays = new ReplayCache(options.replayCapacity, options.replaysKnownSince ?? this.#clock());
     // So that the first handshake does not wait for it. If it fails, that handshake will say so.

@@ -1,3 +1,4 @@
+import { ALGORITHMS } from './algorithms.ts';
 import { KeyError, keyFailure, usageError } from './errors.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
@@ -13,6 +14,7 @@ import {
 import { KeyIds } from './key-ids.ts';
 import type { MessageLog } from './message-log.ts';
 import type { NegoFrame } from './nego-frame.ts';
+import type { ClientGate, Pass } from './negotiation-gate.ts';
 import { checkOffer } from './offer.ts';
 import { decodeReject, encodeReject, REJECT_REASON } from './reject.ts';
 import { Run } from './run.ts';
@@ -37,6 +39,7 @@ export interface NegotiatorOptions {
   readonly peerName: PeerName | undefined;
   readonly peerAddress: string | undefined;
   readonly maxPeerRuns: number;
+  readonly gate: ClientGate | undefined;
   /** Milliseconds. */
   readonly runTimeout: number;
   readonly events: EventQueue;
@@ -137,25 +140,31 @@ export class Negotiator {
     if (frame.reject || frame.retire || !this.#ids.takePeers(keyId)) {
       throw keyFailure('key-id', `key ID ${keyId}`);
     }
-    if (this.#crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
+    const admission = this.#admit(false);
+    if (admission.refused !== undefined) this.reject(frame, admission.refused);
     else {
       const run = this.#addRun({ role: 'responder', keyId, generation: 0, algorithm });
+      run.pass = admission.pass;
       this.#respond(run, bytes, digestBefore, now);
     }
   }
 
-  /** The first message of a renegotiation that the peer begins. Returns false if it is turned down. */
+  /** The first message of a renegotiation that the peer begins. Returns the reason if it is turned down. */
   acceptRenegotiation(
     key: Renegotiable,
     frame: NegoFrame,
     bytes: Uint8Array,
     digestBefore: Uint8Array,
     now: number,
-  ): boolean {
-    const crowded = this.#crowded;
-    if (crowded) this.reject(frame, REJECT_REASON.TOO_MANY_RUNS);
-    else this.#respond(this.#addRenegotiation(key, 'responder'), bytes, digestBefore, now);
-    return !crowded;
+  ): number | undefined {
+    const { refused, pass } = this.#admit(true);
+    if (refused !== undefined) this.reject(frame, refused);
+    else {
+      const run = this.#addRenegotiation(key, 'responder');
+      run.pass = pass;
+      this.#respond(run, bytes, digestBefore, now);
+    }
+    return refused;
   }
 
   /** The next message of a run. Throws KeyError (session). */
@@ -295,11 +304,15 @@ export class Negotiator {
     return isRenegotiation(run.context) ? RENEGOTIATION_TIMEOUT : this.#options.runTimeout;
   }
 
-  /** Whether the peer has as many runs in progress as it may have. */
-  get #crowded(): boolean {
+  /** Whether the peer may begin a run: in this session, and with all that this server does for it and for others. */
+  #admit(renegotiation: boolean): { readonly refused?: number; readonly pass?: Pass | undefined } {
+    const { gate, maxPeerRuns } = this.#options;
     let peerRuns = 0;
     for (const { context } of this.#runs.values()) if (context.role === 'responder') peerRuns++;
-    return peerRuns >= this.#options.maxPeerRuns;
+    if (peerRuns >= maxPeerRuns) return { refused: REJECT_REASON.TOO_MANY_RUNS };
+    if (gate === undefined) return {};
+    const pass = gate.enter(renegotiation);
+    return pass === undefined ? { refused: REJECT_REASON.NOT_NOW } : { pass };
   }
 
   /** A REJECT, which only a responder may send, and only instead of its first message (spec 3.3). */
@@ -315,10 +328,19 @@ export class Negotiator {
   /** Puts a step into the keeper's hands. Whatever comes of it, even an exception, comes later and as an event. */
   #ask(run: Run, question: () => Promise<Step>): void {
     run.phase = 'keeper';
-    void (async () => checkedStep(await question()))().then(
-      (step) => this.#answered(run, step),
-      (error: unknown) => this.#refused(run, error),
-    );
+    const work = workOf(run);
+    const ask = (): void => {
+      void (async () => checkedStep(await question()))().then(
+        (step) => {
+          if (!step.send?.reject) run.pass?.spend(work);
+          this.#answered(run, step);
+        },
+        (error: unknown) => this.#refused(run, error),
+      );
+    };
+    const turn = this.#options.gate?.turn(work);
+    if (turn === undefined) ask();
+    else void turn.then(() => isOver(run) || ask());
   }
 
   #answered(run: Run, step: Step): void {
@@ -374,7 +396,10 @@ export class Negotiator {
 
   #finish(run: Run, step: Step): void {
     run.phase = step.done ? 'over' : 'peer';
-    if (step.done) this.#runs.delete(run.context.keyId);
+    if (step.done) {
+      this.#runs.delete(run.context.keyId);
+      run.pass?.leave();
+    }
     for (const secret of step.secrets) this.#options.install(run, secret);
   }
 
@@ -382,6 +407,7 @@ export class Negotiator {
     run.phase = 'over';
     for (const { secret } of run.step?.secrets ?? []) secret.wipe();
     run.step = undefined;
+    run.pass?.leave();
     if (run.handle !== undefined) this.#abandon(run.handle);
     this.#runs.delete(run.context.keyId);
   }
@@ -393,6 +419,16 @@ export class Negotiator {
       // A keeper that is gone has forgotten the run as well.
     }
   }
+}
+
+/** Tokens for the step that a run has come to. */
+function workOf({ context, heardLast }: Run): number {
+  if (heardLast === undefined) return 1;
+  return ALGORITHMS.get(context.algorithm)?.messages[heardLast]?.work ?? 0;
+}
+
+function isOver({ phase }: Run): boolean {
+  return phase === 'over';
 }
 
 /** What a keeper rejects with, if it is not a KeyError, is its own trouble and not the peer's. */

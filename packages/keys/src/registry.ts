@@ -14,6 +14,7 @@ import { isRenegotiation, type Keeper } from './keeper.ts';
 import type { KeyInfo } from './key-info.ts';
 import type { KeyLog } from './key-log.ts';
 import type { NegoFrame } from './nego-frame.ts';
+import type { ClientGate } from './negotiation-gate.ts';
 import { asKeyError, type NegotiateOptions, Negotiator } from './negotiator.ts';
 import type { ReceiveKey } from './opener.ts';
 import type { RegistryEvent } from './registry-event.ts';
@@ -34,6 +35,8 @@ export interface KeyRegistryOptions {
   readonly peerAddress?: string | undefined;
   /** Runs of the peer that may be in progress; 4 by default (spec 3.2). */
   readonly maxPeerRuns?: number;
+  /** Where several sessions have to share what they may negotiate: what this one has to pass. */
+  readonly gate?: ClientGate | undefined;
   /** Milliseconds from a run's first message to its last; 10,000 by default (spec 3.2). */
   readonly runTimeout?: number;
   /** Told of each generation of each key; only where somebody has asked for it. */
@@ -69,6 +72,7 @@ export class KeyRegistry {
       peerName: options.peerName,
       peerAddress: options.peerAddress,
       maxPeerRuns: options.maxPeerRuns ?? 4,
+      gate: options.gate,
       runTimeout: options.runTimeout ?? 10_000,
       events: this.#events,
       check: (run, secret) => {
@@ -364,11 +368,12 @@ export class KeyRegistry {
     if (!key.settled) throw keyFailure('unexpected');
     if (!renegotiable(key) || key.generation === LAST_GENERATION) {
       negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);
-    } else if (!negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now) && gaveUp) {
-      // Nothing takes the place of this side's own run; who waits for it must hear of that.
-      const reason = REJECT_REASON.TOO_MANY_RUNS;
-      this.#events.push({ type: 'rejected', keyId: key.keyId, reason, algorithms: [] });
+      return;
     }
+    const reason = negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now);
+    // Nothing takes the place of this side's own run; who waits for it must hear of that.
+    if (reason !== undefined && gaveUp)
+      this.#events.push({ type: 'rejected', keyId: key.keyId, reason, algorithms: [] });
   }
 
   #keyOf(run: Run): EstablishedKey {

@@ -1,5 +1,6 @@
 import type { RunContext, Step } from './keeper.ts';
 import { MessageLog } from './message-log.ts';
+import type { Pass } from './negotiation-gate.ts';
 import type { SessionDigests } from './schedule.ts';
 
 /**
@@ -27,6 +28,8 @@ export class Run {
   handle: number | undefined;
   /** The step whose message is unsent. */
   step: Step | undefined;
+  /** Of a run that the peer began, where runs have to pass a gate. */
+  pass: Pass | undefined;
   /** When the run must be over; undefined until the time is told. */
   deadline: number | undefined;
   /** A first message of the peer was ignored, because this side asked as well (spec 3.14). */
@@ -50,6 +53,12 @@ export class Run {
   /** Whether this side has asked, and has not heard an answer. */
   get asking(): boolean {
     return this.context.role === 'initiator' && this.#heard === 0;
+  }
+
+  /** Which message of the run the peer has sent last, counted from 0; undefined if none. */
+  get heardLast(): number | undefined {
+    if (this.#heard === 0) return undefined;
+    return 2 * (this.#heard - 1) + (this.context.role === 'initiator' ? 1 : 0);
   }
 
   /** Whether the peer cannot have heard of the run. */

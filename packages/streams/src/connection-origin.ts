@@ -24,11 +24,11 @@ export function originOf(
 ): ConnectionOrigin {
   const peer = address === undefined ? 'local' : `${address}:${port}`;
   const shared = address === undefined || countedBy === 'connection';
-  return { peer, address, port, client: shared ? `connection ${++connections}` : network(address) };
+  return { peer, address, port, client: shared ? `connection ${++connections}` : clientAt(address) };
 }
 
-/** An IPv4 address, or the /64 of an IPv6 address: whoever has one of its addresses can have all of them. */
-function network(address: string): string {
+/** Who counts as one by address: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses can have all of them. */
+export function clientAt(address: string): string {
   const ip = ipaddr.process(address); // unwraps v4-mapped IPv6
   return ip.kind() === 'ipv4' ? ip.toString() : `${(ip as ipaddr.IPv6).parts.slice(0, 4).join(':')}::/64`;
 }

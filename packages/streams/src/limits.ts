@@ -1,3 +1,4 @@
+import { DEFAULT_NEGOTIATION_LIMITS, type NegotiationLimits } from '@keymux/keys';
 import {
   checkRanges,
   DEFAULT_CONFIG,
@@ -17,7 +18,7 @@ export interface CarrierLimits {
 }
 
 /** All limits of a server that speaks sessions, by name. */
-export interface ServerLimits extends CarrierLimits, SessionLimits {}
+export interface ServerLimits extends CarrierLimits, SessionLimits, NegotiationLimits {}
 
 export const DEFAULT_CARRIER_LIMITS: CarrierLimits = {
   connections: 10_000,
@@ -31,6 +32,7 @@ const { keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, o
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   ...DEFAULT_CARRIER_LIMITS,
+  ...DEFAULT_NEGOTIATION_LIMITS,
   ...{ streamWindow, sessionWindow, maxConcurrentStreams, switchLimit, budgets },
   ...{ keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, outputTimeout },
 };
@@ -41,7 +43,25 @@ export const CARRIER_RANGES: Ranges<CarrierLimits> = {
   greetingTimeout: SESSION_RANGES.frameTimeout,
 };
 
-export const SERVER_RANGES: Ranges<Omit<ServerLimits, 'budgets'>> = { ...CARRIER_RANGES, ...SESSION_RANGES };
+const NEGOTIATION_RANGES: Ranges<NegotiationLimits> = {
+  runs: [1, 1_000_000],
+  runsPerClient: [1, 1_000_000],
+  keyWork: [1, 1_000_000],
+  keyWorkPerClient: [1, 1_000_000],
+};
+
+export const SERVER_RANGES: Ranges<Omit<ServerLimits, 'budgets'>> = {
+  ...CARRIER_RANGES,
+  ...SESSION_RANGES,
+  ...NEGOTIATION_RANGES,
+};
+
+/** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
+export function negotiationLimits(options: Partial<NegotiationLimits> = {}): NegotiationLimits {
+  const limits = { ...DEFAULT_NEGOTIATION_LIMITS, ...options };
+  checkRanges(limits, NEGOTIATION_RANGES);
+  return limits;
+}
 
 /** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
 export function carrierLimits(options: Partial<CarrierLimits> = {}): CarrierLimits {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
-import type { Keeper, KeyLog, PeerName } from '@keymux/keys';
+import type { ClientGate, Keeper, KeyLog, PeerName } from '@keymux/keys';
 import {
   type KeyGoneError,
   type KeyInfo,
@@ -33,6 +33,8 @@ export interface MuxSessionOptions {
   readonly peerName?: PeerName | undefined;
   /** On the server's side: the address that the peer connects from (spec 9.4). */
   readonly peerAddress?: string | undefined;
+  /** On the server's side: what all its sessions have to pass to negotiate (spec 7.3). */
+  readonly gate?: ClientGate | undefined;
   /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
   readonly link?: boolean;
   /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
@@ -100,11 +102,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.role = role;
     this.carrier = carrier;
     this.#now = options.now ?? monotonic;
-    const { peerName, peerAddress, keyLog } = options;
+    const { peerName, peerAddress, gate, keyLog } = options;
     this.#keys =
       keeper &&
       new SessionKeys({
-        ...{ role, keeper, peerName, peerAddress, keyLog },
+        ...{ role, keeper, peerName, peerAddress, gate, keyLog },
         depth: options.config?.depth ?? 0,
         renegotiate: options.renegotiate ?? {},
         now: this.#now,

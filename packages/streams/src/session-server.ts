@@ -1,16 +1,17 @@
 import { EventEmitter } from 'node:events';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { NegotiationGate } from '@keymux/keys';
 import { type SessionConfig, type SessionLimits, sessionConfig } from '@keymux/session';
 import { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
-import type { ConnectionOrigin } from './connection-origin.ts';
+import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
-import { carrierLimits, type ServerLimits } from './limits.ts';
+import { carrierLimits, negotiationLimits, type ServerLimits } from './limits.ts';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
 
 export interface SessionServerOptions
   extends CarrierServerOptions,
-    Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress' | 'link' | 'config'> {
+    Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress' | 'gate' | 'link' | 'config'> {
   readonly config?: Partial<Omit<SessionConfig, 'algorithms' | keyof SessionLimits>>;
   readonly limits?: Partial<ServerLimits>;
   /** Those who connect are fronts, which say for whom each connection is (spec 10.5). */
@@ -32,6 +33,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   readonly #options: SessionServerOptions;
   readonly #config: SessionConfig;
   readonly #carriers: CarrierServer;
+  readonly #gate: NegotiationGate;
   readonly #sessions = new Set<MuxSession>();
   /** Links whose front has not said for whom they are. */
   readonly #silent = new Set<Duplex>();
@@ -41,6 +43,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     const { config, limits, behindFront = false } = options;
     this.#config = sessionConfig({ ...config, ...limits }); // refuse what is wrong here, not at the first connection
     this.#options = options;
+    this.#gate = new NegotiationGate(negotiationLimits(limits));
     // All links come from the front, which counts its clients itself.
     this.#carriers = new CarrierServer({ ...options, ...(behindFront && { countedBy: 'connection' }) });
     this.#carriers.on('carrier', (carrier, origin) => {
@@ -94,12 +97,15 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     };
     const peer = address === '' ? `local behind ${origin.peer}` : `${address}:${port}`;
     const options = { config, peerAddress: address === '' ? undefined : address, link: true };
-    this.#start(carrier, { ...origin, peer }, options);
+    const counted = address !== '' && this.#options.countedBy !== 'connection';
+    const client = counted ? clientAt(address) : origin.client;
+    this.#start(carrier, { ...origin, peer, client }, options);
   }
 
   #start(carrier: Duplex, { peer, client }: ConnectionOrigin, options: Partial<MuxSessionOptions>): void {
     const config = this.#config;
-    const session = new MuxSession(carrier, { ...this.#options, config, role: 'server', ...options });
+    const gate = this.#gate.of(client);
+    const session = new MuxSession(carrier, { ...this.#options, config, gate, role: 'server', ...options });
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer, client);

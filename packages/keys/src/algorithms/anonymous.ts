@@ -17,7 +17,10 @@ import { agreeX25519 } from './x25519-agreement.ts';
  *     F_2  responder  FIN  e_R (256), tag (256)
  */
 export const anonymous: Algorithm = {
-  messages: [{ fin: true }, { fin: true }],
+  messages: [
+    { fin: true, work: 1 },
+    { fin: true, work: 1 },
+  ],
   startInitiator,
   startResponder,
 };

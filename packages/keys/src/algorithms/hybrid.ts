@@ -29,7 +29,10 @@ import { agreeX25519 } from './x25519-agreement.ts';
  * The tag of F_1 comes before all public-key work of the responder: a stranger costs it one HMAC.
  */
 export const hybrid: Algorithm = {
-  messages: [{ fin: true }, { fin: true }],
+  messages: [
+    { fin: true, work: 4 },
+    { fin: true, work: 4 },
+  ],
   startInitiator,
   startResponder,
 };

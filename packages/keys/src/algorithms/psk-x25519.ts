@@ -18,7 +18,10 @@ import { NOISE_MESSAGE_LENGTH, NoiseHandshake } from './noise.ts';
  *     F_2  responder  FIN  Noise message 2 (384): e_R (256), tag (128)
  */
 export const pskX25519: Algorithm = {
-  messages: [{ fin: true }, { fin: true }],
+  messages: [
+    { fin: true, work: 1 },
+    { fin: true, work: 1 },
+  ],
   startInitiator,
   startResponder,
 };

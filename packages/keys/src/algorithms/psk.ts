@@ -20,7 +20,10 @@ import { extendTranscript, message, NO_TAG, startTranscript } from '../transcrip
  * entered can be installed twice, by repeating F_1, and would then seal different answers with the same nonces.
  */
 export const psk: Algorithm = {
-  messages: [{ fin: true }, { fin: true }],
+  messages: [
+    { fin: true, work: 1 },
+    { fin: true, work: 1 },
+  ],
   startInitiator,
   startResponder,
 };

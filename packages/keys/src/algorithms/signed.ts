@@ -30,7 +30,11 @@ import { agreeX25519 } from './x25519-agreement.ts';
  *     F_3  initiator  FIN  proof of the initiator (1152)
  */
 export const signed: Algorithm = {
-  messages: [{ fin: false }, { fin: true }, { fin: true }],
+  messages: [
+    { fin: false, work: 2 },
+    { fin: true, work: 3 },
+    { fin: true, work: 1 },
+  ],
   startInitiator,
   startResponder,
 };

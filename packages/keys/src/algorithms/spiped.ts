@@ -28,7 +28,12 @@ import {
  *     F_4  responder  FIN  y_S (2048), h_S (256), tag (256)
  */
 export const spiped: Algorithm = {
-  messages: [{ fin: false }, { fin: false }, { fin: true }, { fin: true }],
+  messages: [
+    { fin: false, work: 0 },
+    { fin: false, work: 2 },
+    { fin: true, work: 4 },
+    { fin: true, work: 2 },
+  ],
   startInitiator,
   startResponder,
 };
