@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from '@keymux/client';
 import { GOAWAY } from '@keymux/frames';
 import { ALGORITHM, type LocalKeeper, REJECT_REASON } from '@keymux/keys';
@@ -13,6 +14,8 @@ import { makeKey } from '../support/tunnel.ts';
 const HOST = 'alpha.test';
 /** Where the attack comes from; the bystander is at 127.0.0.1. */
 const ELSEWHERE = '127.0.0.2';
+/** Of the bystander between two negotiations, in milliseconds: it may have no more than anybody. */
+const PACE = 250;
 const GROWTH = 64 * 2 ** 20;
 const { runsPerClient } = DEFAULT_SERVER_LIMITS;
 /** Runs of one session that may be in progress (spec 3.2). */
@@ -35,6 +38,7 @@ afterAll(() => shared.close());
 
 /** Somebody who negotiates with four messages while the attack goes on, in a session of his own. */
 async function newcomer(): Promise<void> {
+  await pause(PACE);
   const client = await Client.connect(siege.address, { keeper });
   await client.negotiate(run).finally(() => client.session.destroy());
 }
