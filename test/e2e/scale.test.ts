@@ -15,6 +15,8 @@ const HEADERS = [
   [':path', '/'],
 ] as const;
 const REPLY = [[':status', '200 OK']] as const;
+/** More than one client may have by default. */
+const NEGOTIATIONS = { runsPerClient: 10_000, keyWork: 1_000_000, keyWorkPerClient: 1_000_000 };
 const PSK = new PreSharedKey(Buffer.alloc(32, 'scale'));
 
 const scope = new Scope();
@@ -28,7 +30,7 @@ function keeper(): Keeper {
 
 /** A server that says back what comes on its streams. */
 async function startServer(maxConcurrentStreams: number): Promise<[SessionServer, number]> {
-  const server = new SessionServer({ keeper: keeper(), limits: { maxConcurrentStreams } });
+  const server = new SessionServer({ keeper: keeper(), limits: { maxConcurrentStreams, ...NEGOTIATIONS } });
   server.on('session', (session) =>
     session.on('stream', (stream) => {
       stream.respond(REPLY);
