@@ -1,4 +1,5 @@
-import { Model, type Play, plays } from '../model.ts';
+import { Model } from '../model/model.ts';
+import { type Play, plays } from '../model/play.ts';
 import { target } from '../target.ts';
 
 /** Two sides do random legal things; see the model. */

@@ -1,5 +1,6 @@
 import { mustEqual } from '../checks.ts';
-import { play, type Script, scripts } from '../scripted-session.ts';
+import { type Script, scripts } from '../session/script.ts';
+import { play } from '../session/scripted-session.ts';
 import { target } from '../target.ts';
 
 /** An engine without keys, in either role, whatever its peer and its user do: it goes on, or ends with one error; however bytes are cut. */

@@ -1,5 +1,6 @@
 import { mustEqual } from '../checks.ts';
-import { play, type Script, scripts } from '../scripted-session.ts';
+import { type Script, scripts } from '../session/script.ts';
+import { play } from '../session/scripted-session.ts';
 import { target } from '../target.ts';
 
 /** The same with keys, which the peer holds and misuses: frames of every kind in every place, keys that come, stall and are retired. */

@@ -1,4 +1,5 @@
-import { Model, type Play, plays } from '../model.ts';
+import { Model } from '../model/model.ts';
+import { type Play, plays } from '../model/play.ts';
 import { target } from '../target.ts';
 
 /** The same with somebody on the way who changes, drops, repeats and adds bytes: what arrives sealed is what was sent, or nothing. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ALGORITHM, type KeyLogEntry, KeyRegistry, Keyring, LocalKeeper, PreSharedKey } from '@keymux/keys';
 import { type Role, Session, type SessionConfig, type SessionEvent } from '@keymux/session';
-import { seeded } from './internals.ts';
+import { seeded } from '../internals.ts';
 import { Ledger } from './ledger.ts';
 
 export const LABEL = 'shared';

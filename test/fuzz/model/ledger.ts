@@ -1,7 +1,7 @@
 import { FrameDecoder, type Item, SETTING } from '@keymux/frames';
 import { type KeyLogEntry, openLogged, type ReceiveKey } from '@keymux/keys';
 import type { Role } from '@keymux/session';
-import { must } from './checks.ts';
+import { must } from '../checks.ts';
 
 const MOST = 2 ** 31 - 1;
 
