@@ -68,7 +68,7 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     const audit = (entry: Omit<AuditEntry, 'caller'>): void => {
       this.emit('audit', { caller: name, ...entry });
     };
-    if (this.#connections.count() !== 'may begin' || this.#callers.size >= maxCallers) {
+    if (this.#callers.size >= maxCallers || !this.#connections.take()) {
       if (!this.#told) audit({ event: 'busy', problem: 'too many callers, or connections in a short time' });
       this.#told = true;
       turnAway(connection);

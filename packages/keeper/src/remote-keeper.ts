@@ -47,6 +47,8 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   readonly #stop = new AbortController();
   readonly #runs = new Map<number, Run>();
   #connection: KeeperConnection | undefined;
+  /** The last connection that was made, welcome or not. */
+  #latest: KeeperConnection | undefined;
   #welcome: Welcome = { type: 'welcome', version: 0, algorithms: [], kept: [] };
   #lastRun = 0;
   #failures = 0;
@@ -114,7 +116,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   close(): void {
     this.#stop.abort();
     clearTimeout(this.#retry);
-    this.#connection?.close(new Error('closed by this side'));
+    this.#latest?.close(new Error('closed by this side'));
   }
 
   #there(): KeeperConnection {
@@ -154,6 +156,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
           if (this.#connection === connection) this.#lost(error);
         },
       });
+      this.#latest = connection;
       if (signal.aborted) connection.close(signal.reason);
     });
   }

@@ -244,6 +244,20 @@ test('the wait before it looks for the keeper again grows, and is left to chance
   for (const [index, least] of [20, 40, 40, 40].entries()) expect(waits[index]).toBeGreaterThan(least - 2);
 });
 
+test('it lets go of a keeper that has not welcomed it yet', async () => {
+  const { server, path } = await serveKeeper(scope, keys.keeper());
+  const keeper = await connectKeeper(scope, path);
+  await server.close();
+  const silent = createServer().listen(path);
+  scope.defer(() => silent.close());
+  const [socket] = (await once(silent, 'connection')) as [Socket];
+  scope.defer(() => socket.destroy());
+  await once(socket, 'data'); // hello
+  const ended = once(socket, 'end');
+  keeper.close();
+  await ended; // long before the 9.5 seconds for an answer
+});
+
 test('one connection may be given instead of a path', async () => {
   const server = new KeeperServer({ keeper: keys.keeper() });
   const ends = createServer((socket) => server.serve(socket, 'worker 7'));
