@@ -146,6 +146,18 @@ describe('what cannot be meant', () => {
     });
   });
 
+  test('of several sockets one that cannot be made: it ends, and leaves none', async () => {
+    const file = await scope.directory();
+    const listen = ['--listen', `unix:${file('s')}`, '--listen', `unix:${file('nowhere/s')}`];
+    const args = ['keeper', '--key', await makeKey(scope), ...listen];
+    const { code, stderr } = await keymux(args, { timeout: 15_000 });
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/there is no directory for the socket \/\S*nowhere\/s, or/),
+    ]);
+    await expect(stat(file('s'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   test.skipIf(process.platform !== 'linux')('what cannot be written down is not done', async () => {
     const key = await makeKey(scope);
     const file = await scope.directory();

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
-import { keymux } from '../support/processes.ts';
+import { KeymuxProcess, keymux } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
 import { listen } from '../support/servers.ts';
 import { makeKey } from '../support/tunnel.ts';
@@ -182,4 +182,11 @@ test('a port that is taken: the message says how to take another', async () => {
   const { code, stderr } = await keymuxInside(['proxy', '--clear', '--listen', `127.0.0.1:${port}`]);
   expect([code, stderr]).toEqual([1, expect.stringContaining(`127.0.0.1:${port} is taken`)]);
   expect(stderr).toContain('--listen');
+});
+
+test('connect ends where its port is taken, although the session is there', async () => {
+  const proxy = await KeymuxProcess.start(scope, ['proxy', '--clear', '--allow', '*:*']);
+  const args = ['connect', proxy.address, '--clear', '--listen', proxy.address];
+  const { code, stderr } = await keymux(args, { timeout: 15_000 });
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`${proxy.address} is taken`)]);
 });

@@ -57,7 +57,8 @@ function explain(error: Error): string {
   if (error instanceof AggregateError && error.message === '') return explain(error.errors[0] as Error);
   const { code, address, port, hostname, path } = error as Error &
     Record<string, string | number | undefined>;
-  const place = port === undefined ? (address ?? path) : `${address}:${port}`;
+  const isSocket = port === undefined || port === -1; // a Unix socket: -1 where somebody wants to listen
+  const place = isSocket ? (address ?? path) : `${address}:${port}`;
   switch (code) {
     case 'ENOENT':
       return error.message.startsWith('connect') ? `nothing listens on ${place}` : error.message;
@@ -66,9 +67,10 @@ function explain(error: Error): string {
     case 'EADDRINUSE':
       return `${place} is taken: another program listens there; stop it, or choose another place with ${LISTEN}`;
     case 'EACCES':
-      return error.message.startsWith('listen')
-        ? `this user may not listen on ${place}; choose another place with ${LISTEN}`
-        : error.message;
+      if (!error.message.startsWith('listen')) return error.message;
+      return isSocket // the system says the same of both
+        ? `there is no directory for the socket ${place}, or this user may not write there; make it, or choose another place with ${LISTEN}`
+        : `this user may not listen on ${place}; choose another place with ${LISTEN}`;
     case 'EADDRNOTAVAIL':
       return error.message.startsWith('listen')
         ? `${address} is no address of this machine; choose another with ${LISTEN}`

@@ -5,6 +5,7 @@ import { connect, type Server, type Socket } from 'node:net';
 export function connectUnix(path: string, signal?: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
+    checkLength(path);
     const socket = connect({ path });
     const settle = (action: () => void): void => {
       signal?.removeEventListener('abort', abort);
@@ -24,6 +25,7 @@ export function connectUnix(path: string, signal?: AbortSignal): Promise<Socket>
 
 /** Listens on a Unix socket that this user alone can connect to. One that a process left behind, which was killed, is taken over; one that answers is not. */
 export async function listenUnix(server: Server, path: string): Promise<void> {
+  checkLength(path);
   try {
     await listen(server, path);
   } catch (error) {
@@ -48,6 +50,16 @@ function listen(server: Server, path: string): Promise<void> {
     }
   });
 }
+
+/** Some versions of Node cut what is longer, and use a socket of another name. */
+function checkLength(path: string): void {
+  if (Buffer.byteLength(path) <= MAX_PATH) return;
+  const message = `the path of a socket has at most ${MAX_PATH} bytes, "${path}" has more; choose a shorter one`;
+  throw Object.assign(new Error(message), { code: 'ENAMETOOLONG', path });
+}
+
+/** Of `sun_path`, with its last byte 0. */
+const MAX_PATH = process.platform === 'darwin' ? 103 : 107;
 
 async function isLeftBehind(path: string): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false;

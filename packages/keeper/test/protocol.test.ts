@@ -273,7 +273,7 @@ describe('quotas', () => {
     const answers = [await connect(), await connect(), await connect()];
     expect(answers.map(({ type }) => type)).toEqual(['welcome', 'refused', 'refused']);
     expect(audit.filter(({ event }) => event === 'busy')).toHaveLength(1);
-    now = 3_000;
+    now = 1_000; // those that were refused are owed by nobody
     expect(await connect()).toMatchObject({ type: 'welcome' });
   });
 
@@ -321,6 +321,13 @@ test('a socket that was left behind is taken over, one that answers is not, nor 
     code: 'EADDRINUSE',
   });
   expect(await readFile(file('file'), 'utf8')).toBe('precious');
+});
+
+test('a path that the system would cut is refused, at both ends', async () => {
+  const long = (await scope.directory())('s'.repeat(120));
+  const refused = { code: 'ENAMETOOLONG', message: expect.stringMatching(/has at most 10[37] bytes/) };
+  await expect(serveKeeper(scope, keys.keeper(), {}, long)).rejects.toMatchObject(refused);
+  await expect(RawCaller.connect(scope, long)).rejects.toMatchObject(refused);
 });
 
 test('no connection that could not be accepted ends the process', async () => {

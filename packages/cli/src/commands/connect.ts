@@ -106,6 +106,9 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   await new Promise<void>((resolve, reject) => {
     front.once('error', reject);
     front.listen(config.listen, resolve);
+  }).catch(async (error: unknown) => {
+    await service.close(); // the session is open already
+    throw error;
   });
   await serveUntilSignal('local HTTP proxy', service, front.address() as AddressInfo | string, output);
 }

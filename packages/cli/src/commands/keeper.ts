@@ -52,10 +52,15 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
       stop.abort();
     }
   };
-  for (const [index, server] of servers.entries()) {
-    const { path } = places[index] as Place;
-    server.on('audit', (entry) => write({ ...entry, caller: `${path} ${entry.caller}` }));
-    await server.listen({ path, mode: config.group ? 0o660 : 0o600 });
+  try {
+    for (const [index, server] of servers.entries()) {
+      const { path } = places[index] as Place;
+      server.on('audit', (entry) => write({ ...entry, caller: `${path} ${entry.caller}` }));
+      await server.listen({ path, mode: config.group ? 0o660 : 0o600 });
+    }
+  } catch (error) {
+    await close(); // those that listen already
+    throw error;
   }
   await serveUntilSignal(
     'keeper',
