@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -139,6 +139,19 @@ describe('keymux get', () => {
     expect(await readdir(file('.'))).toEqual(['kept']);
     expect(await readFile(file('kept'), 'utf8')).toBe('as it was');
   });
+
+  test.skipIf(process.platform === 'win32')(
+    '-o writes to a pipe, and puts no file in its place',
+    async () => {
+      const to = await serve(() => answer('body'));
+      const pipe = (await scope.directory())('pipe');
+      execFileSync('mkfifo', [pipe]);
+      const read = readFile(pipe, 'utf8');
+      expect((await keymux(['get', 'keymux://a.test/', ...to, '-o', pipe])).code).toBe(0);
+      expect((await stat(pipe)).isFIFO()).toBe(true);
+      expect(await read).toBe('body');
+    },
+  );
 
   test.each(['SIGINT', 'SIGTERM'] as const)('-o leaves nothing when %s ends it', async (signal) => {
     const to = await serve(() => answer(Readable.from(unfinished())));

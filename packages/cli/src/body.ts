@@ -7,7 +7,7 @@ import { ConfigError, fileFault } from './errors.ts';
 
 /** Where a body goes. */
 export type BodyPlace =
-  /** A file, which appears only when it is complete. */
+  /** A file, which appears only when it is complete. What is there and no file, a pipe or a device, is written to. */
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'standard output' }
   /** It is counted, not shown. */
@@ -20,6 +20,7 @@ export async function checkPlace(place: BodyPlace): Promise<void> {
   try {
     const there = await stat(path).catch(() => undefined);
     if (there?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    if (there?.isFile() === false) return await access(path, constants.W_OK);
     const parent = await stat(dirname(path));
     if (!parent.isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
     await access(dirname(path), constants.W_OK | constants.X_OK);
@@ -46,6 +47,9 @@ export async function writeBody(body: Readable, place: BodyPlace): Promise<numbe
 }
 
 async function writeFile(body: Readable, counter: PassThrough, path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  // Whoever put a file in the place of /dev/null would break more than this download.
+  if (there?.isFile() === false) return pipeline(body, counter, createWriteStream(path));
   const partial = `${path}.part`;
   const file = createWriteStream(partial, { flags: 'wx' });
   const keep = new AbortController();
