@@ -113,6 +113,7 @@ const NOT_NAMED: Readonly<Record<string, string>> = {
   'Sender.#retiring': 'entered again with what waits',
   'Sender.#pendingPongs': 'counted again',
   'Sender.#pendingResets': 'counted again',
+  'Sender.#queuedOwn': 'counted again',
   'SessionDigest.#slab': 'hashed first',
   'SessionDigest.#used': 'hashed first',
   'FrameDecoder.#queue': 'what waits in it is written',

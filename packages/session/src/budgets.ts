@@ -28,7 +28,10 @@ export interface Budgets {
   readonly dribbles: Budget;
   /** PING answers that wait because the peer does not read. */
   readonly queuedAnswers: number;
-  /** Frames of any kind but DATA and headers behind it that wait because the peer does not read (CVE-2019-9517). */
+  /**
+   * Frames of any kind but DATA and headers behind it that wait because the peer does not read (CVE-2019-9517). Those that open and reset
+   * streams of our own are not among them: there may be as many as the peer allows streams.
+   */
   readonly queuedFrames: number;
   /**
    * Headers of streams that are not over, in bytes: names, values and 32 for each (CVE-2026-49975). Compressed they cost the peer next to

@@ -41,6 +41,8 @@ export class Sender {
   readonly #frames = new SendQueue();
   #pendingPongs = 0;
   #pendingResets = 0;
+  /** Frames in `#urgent` that only this side makes necessary. */
+  #queuedOwn = 0;
 
   constructor(state: SessionState) {
     this.#state = state;
@@ -61,9 +63,9 @@ export class Sender {
     return this.#pendingResets;
   }
 
-  /** Frames that wait for nothing but the carrier. */
+  /** Frames that wait for nothing but the carrier, and that the peer has its part in. */
   get queuedFrames(): number {
-    return this.#urgent.length;
+    return this.#urgent.length - this.#queuedOwn;
   }
 
   /** Whether `next` has something to write. */
@@ -127,7 +129,7 @@ export class Sender {
 
   /** Sends SYN_STREAM or SYN_REPLY. */
   open(stream: Stream, opening: Opening): void {
-    this.#urgent.push({ kind: 'opening', stream, opening });
+    this.#pushUrgent({ kind: 'opening', stream, opening });
   }
 
   windowUpdate(stream: Stream, delta: number): void {
@@ -173,7 +175,7 @@ export class Sender {
    */
   next(most: number): Uint8Array[] | undefined {
     while (this.#writer.bytes < most) {
-      const entry = this.#urgent.shift();
+      const entry = this.#takeUrgent();
       if (entry !== undefined) this.#sendUrgent(entry);
       else if (!this.#takeTurn()) break;
     }
@@ -225,7 +227,14 @@ export class Sender {
     if (entry.kind === 'pong') this.#pendingPongs++;
     if (entry.kind === 'reset' && !entry.ours) this.#pendingResets++;
     if (entry.kind === 'retire') this.#retiring.add(entry.keyId);
+    if (isOwn(entry)) this.#queuedOwn++;
     this.#urgent.push(entry);
+  }
+
+  #takeUrgent(): Urgent | undefined {
+    const entry = this.#urgent.shift();
+    if (entry !== undefined && isOwn(entry)) this.#queuedOwn--;
+    return entry;
   }
 
   /** Whether it would still be sent: not if it is of a stream that is forgotten. */
@@ -378,4 +387,9 @@ export class Sender {
   #isLive(stream: Stream): boolean {
     return this.#state.streams.get(stream.id) === stream;
   }
+}
+
+/** Whether only this side makes it necessary: that a stream of ours is opened, or ended. */
+function isOwn(entry: Urgent): boolean {
+  return entry.kind === 'opening' ? entry.stream.ours : entry.kind === 'reset' && entry.ours;
 }

@@ -199,6 +199,21 @@ describe('everything that a peer can cause has a budget (spec 7.3, rule R5)', ()
     expectFailure(peer, 'EXCESSIVE_LOAD');
   });
 
+  test('the streams that a client opens and resets of its own do not count', () => {
+    const config = { budgets: { ...DEFAULT_BUDGETS, queuedFrames: 20 } };
+    const peer = new ScriptedPeer({ role: 'client', config });
+    peer.sees();
+    const started = peer.session.open(HEADERS, {});
+    peer.sees();
+    for (let n = 0; n < 100; n++) peer.session.open(HEADERS, {});
+    peer.session.reset(started, RST.CANCEL);
+    peer.sends({ type: 'ping', id: 2 });
+    expect(peer.session.error).toBeUndefined();
+    const seen = peer.sees();
+    expect(seen.filter(({ type }) => type === 'syn-stream')).toHaveLength(100);
+    expect(seen.filter(({ type }) => type === 'rst-stream')).toHaveLength(1);
+  });
+
   describe('a window that is opened byte by byte (CVE-2019-9511)', () => {
     const dribbles = { burst: 3, perSecond: 1 };
 
