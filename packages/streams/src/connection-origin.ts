@@ -27,8 +27,12 @@ export function originOf(
   return { peer, address, port, client: shared ? `connection ${++connections}` : clientAt(address) };
 }
 
-/** Who counts as one by address: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses can have all of them. */
+/**
+ * Who counts as one by address: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses can have all of them.
+ * What is neither, as a front may say, counts by its text.
+ */
 export function clientAt(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
   const ip = ipaddr.process(address); // unwraps v4-mapped IPv6
   return ip.kind() === 'ipv4' ? ip.toString() : `${(ip as ipaddr.IPv6).parts.slice(0, 4).join(':')}::/64`;
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { originOf } from '../src/connection-origin.ts';
+import { clientAt as clientBehindFront, originOf } from '../src/connection-origin.ts';
 
 const clientAt = (
   remoteAddress: string | undefined,
@@ -24,3 +24,10 @@ test('each connection is a client of its own where addresses say nothing', () =>
   expect(clientAt('192.0.2.1', 'connection')).not.toBe(clientAt('192.0.2.1', 'connection'));
   expect(clientAt(undefined)).not.toBe(clientAt(undefined));
 });
+
+test.each(['nonsense', '192.0.2.1:80', '<script>'])(
+  'what a front says instead of an address counts as it is: %s',
+  (text) => {
+    expect(clientBehindFront(text)).toBe(text);
+  },
+);
