@@ -19,6 +19,11 @@ export class OutputClock {
     this.#since = undefined;
   }
 
+  /** Whether the carrier still has something to get rid of. */
+  get running(): boolean {
+    return this.#since !== undefined;
+  }
+
   /** Throws SessionError `ERR_KEYMUX_TIMEOUT` if the time is up. */
   check(now: number): void {
     if (now >= this.deadline) throw outputStuck(this.#limit);

@@ -86,7 +86,9 @@ export class Session {
     // A peer without windows is at times not read from, which is not its fault.
     const frameTimeout = config.peerFlowControl === 'none' ? Number.POSITIVE_INFINITY : config.frameTimeout;
     this.#frameClock = new FrameClock(frameTimeout, now, { awaited: role === 'server' });
-    this.#outputClock = new OutputClock(config.outputTimeout);
+    // Not reading is all that a peer without windows has to hold us back (spec 2.5).
+    const unbounded = config.peerFlowControl !== 'full';
+    this.#outputClock = new OutputClock(unbounded ? Number.POSITIVE_INFINITY : config.outputTimeout);
     this.#stalledStreams = new StalledStreams(this.#state, this.#sender);
     this.#nextPingId = role === 'client' ? 1 : 2;
     if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
@@ -111,8 +113,7 @@ export class Session {
 
   /** The carrier has more than it can take, and will say when it is ready again. */
   carrierBlocked(now: number): void {
-    // Not reading is all that a peer without windows has to hold us back (spec 2.5).
-    if (this.#state.config.peerFlowControl === 'full') this.#outputClock.blocked(now);
+    this.#outputClock.blocked(now);
   }
 
   /** The carrier has taken everything that it was given. */
@@ -244,13 +245,13 @@ export class Session {
 
   /**
    * Whether the carrier may be closed: the session failed (what `output` still has should be written if that is
-   * possible), or it went away, its last stream is over, and all is written.
+   * possible), or it went away, its last stream is over, and the carrier has taken all of it.
    */
   get over(): boolean {
     if (this.#error !== undefined) return true;
     const { draining, peerGoneAway, streams } = this.#state;
     if (streams.size > 0 || !(draining || peerGoneAway)) return false;
-    return this.#drained || !this.#sender.pending;
+    return this.#drained || !(this.#sender.pending || this.#outputClock.running);
   }
 
   get error(): SessionError | undefined {

@@ -1,8 +1,8 @@
-import { encodeControl } from '@keymux/frames';
+import { encodeControl, GOAWAY } from '@keymux/frames';
 import { type FrontLink, FrontSession, UsageError } from '@keymux/session';
 import { describe, expect, test } from 'vitest';
 import { createSha256 } from '../../../test/support/fake-keys.ts';
-import { ScriptedPeer } from '../../../test/support/scripted-peer.ts';
+import { HEADERS, ScriptedPeer } from '../../../test/support/scripted-peer.ts';
 import { expectFailure } from './support.ts';
 
 const PING = encodeControl({ type: 'ping', id: 1 });
@@ -127,6 +127,44 @@ describe('a carrier has to take what it was given in time (spec 7.2)', () => {
     peer.receives(PING);
     peer.session.carrierBlocked(5_000);
     expect(errorAt(peer, 1_000_000)).toBeUndefined();
+  });
+});
+
+describe('a session that both sides end is over when the carrier has taken the rest (spec 2.8)', () => {
+  /** A server whose last answer is on a slow carrier, going away. */
+  function leaving(options: object = {}): ScriptedPeer {
+    const peer = server(options);
+    peer.sends({ type: 'syn-stream', streamId: 1, headers: HEADERS, fin: true });
+    peer.session.reply(1, HEADERS, { fin: true });
+    peer.sees();
+    peer.session.carrierBlocked(1_000);
+    peer.sends({ type: 'goaway', lastGoodId: 0, status: 0 });
+    return peer;
+  }
+
+  test('and not before', () => {
+    const peer = leaving();
+    expect(errorAt(peer, 60_999)).toBeUndefined();
+    expect(peer.session.over).toBe(false);
+    peer.session.carrierReady();
+    expect(peer.session.over).toBe(true);
+    expect(peer.session.error).toBeUndefined();
+  });
+
+  test('a peer that does not read is waited for no longer than otherwise', () => {
+    const peer = leaving();
+    expect(peer.session.nextDeadline()).toBe(61_000);
+    expect(errorAt(peer, 61_000)).toBe('ERR_KEYMUX_TIMEOUT');
+    expect(peer.session.over).toBe(true);
+  });
+
+  test('who goes away waits no longer than for open streams', () => {
+    const peer = leaving({ drainTimeout: 10_000 });
+    peer.session.goAway(GOAWAY.OK, 2_000);
+    expect(errorAt(peer, 11_999)).toBeUndefined();
+    expect(peer.session.over).toBe(false);
+    expect(errorAt(peer, 12_000)).toBeUndefined();
+    expect(peer.session.over).toBe(true);
   });
 });
 
