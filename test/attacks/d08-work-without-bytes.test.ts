@@ -14,7 +14,10 @@ const scope = new Scope();
 let siege: Siege;
 let bystanders: Bystander[];
 beforeAll(async () => {
-  siege = await Siege.start(shared, ['origin', '--host', HOST, '--anonymous', ...NOTHING_EARNED]);
+  siege = await Siege.start(shared, [
+    ...['origin', '--host', HOST, '--anonymous', '--limit', 'window-updates-burst=10000'],
+    ...NOTHING_EARNED,
+  ]);
   bystanders = await regulars(shared, siege, HOST);
 });
 afterEach(() => scope.close());

@@ -24,21 +24,29 @@ function notePeak() {
   peak = Math.max(peak, process.memoryUsage.rss());
 }
 
-/** How the process fares now, and has fared since the last call. */
+/** How the process fares now, and has fared since the measurement began. */
 function vitals() {
   notePeak();
   const highest = peak;
   const [p99, longest] = [loop.percentile(99) / 1e6, loop.max / 1e6];
   collectGarbage();
   const { rss, heapUsed, external } = process.memoryUsage();
-  loop.reset();
-  peak = rss;
   const streams = [...sessions].map((session) => session.streamCount);
   return { rss, peak: highest, held: heapUsed + external, loopDelay: { p99, longest }, streams };
 }
 
+/** The measurement begins anew. */
+function begin() {
+  loop.reset();
+  peak = process.memoryUsage.rss();
+}
+
+/** `?` asks how it fares; `!` as well, and a new measurement begins. */
 createServer((socket) => {
-  socket.on('data', () => socket.write(`${JSON.stringify(vitals())}\n`));
+  socket.on('data', (question) => {
+    socket.write(`${JSON.stringify(vitals())}\n`);
+    if (question.includes('!')) begin();
+  });
   socket.on('error', () => undefined);
   socket.unref();
 })

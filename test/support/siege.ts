@@ -13,18 +13,22 @@ import type { Scope } from './scope.ts';
 const PROBE = new URL('./siege-probe.js', import.meta.url).href;
 
 /** Accounts earn nothing (spec 7.3): what a flood costs must not depend on how fast the machine is. */
-export const NOTHING_EARNED: readonly string[] = ['pings', 'settings', 'resets', 'idle'].flatMap(
-  (account) => ['--limit', `${account}-per-second=0`],
-);
+export const NOTHING_EARNED: readonly string[] = [
+  'pings',
+  'settings',
+  'resets',
+  'idle',
+  'window-updates',
+].flatMap((account) => ['--limit', `${account}-per-second=0`]);
 
 /** How a process fares, measured from inside. Sizes are bytes, times milliseconds. */
 export interface Vitals {
-  /** Resident memory now, and at its highest since the last measurement. */
+  /** Resident memory now, and at its highest since the measurement began: the attack, or the start of the process. */
   readonly rss: number;
   readonly peak: number;
   /** What is in use of heap and buffers, right after a garbage collection. */
   readonly held: number;
-  /** Of the event loop since the last measurement. It grows with the load of the machine: compare with wide margins only. */
+  /** Of the event loop in that time. It grows with the load of the machine: compare with wide margins only. */
   readonly loopDelay: { readonly p99: number; readonly longest: number };
   /** The open streams of each open session, oldest first. */
   readonly streams: readonly number[];
@@ -99,8 +103,12 @@ export class Siege {
     return Attacker.connect(scope, this.port, from);
   }
 
-  async vitals(): Promise<Vitals> {
-    this.#probe.write('?');
+  vitals(): Promise<Vitals> {
+    return this.#ask('?');
+  }
+
+  async #ask(question: '?' | '!'): Promise<Vitals> {
+    this.#probe.write(question);
     return JSON.parse((await this.#lines.next()).value as string) as Vitals;
   }
 
@@ -112,7 +120,7 @@ export class Siege {
   /** Runs an attack while the bystanders go on making requests, each one at a time. */
   async during(bystanders: readonly Bystander[], attack: () => Promise<unknown>): Promise<Aftermath> {
     for (const request of bystanders) await request(); // what is needed for that is no growth
-    const before = await this.vitals();
+    const before = await this.#ask('!');
     const calls = bystanders.map((request) => new Calls(request));
     try {
       await attack();
@@ -208,7 +216,7 @@ async function withFresh(siege: Siege, use: (client: Client) => Promise<void>): 
 
 /** What the heap may have grown by until it is collected, and what may stay: code, caches. */
 const GARBAGE = 64 * 2 ** 20;
-const REST = 8 * 2 ** 20;
+const REST = 16 * 2 ** 20;
 
 /**
  * The others have noticed nothing: every request was answered, the server never needed `growth` bytes more than before, and it holds next

@@ -40,7 +40,7 @@ async function fileIn(root: string, wanted: string): Promise<OriginResponse | un
       ['last-modified', stat.mtime.toUTCString()],
     ],
     // The file may grow meanwhile; no more is sent than was announced.
-    body: stat.size === 0 ? '' : file.createReadStream({ highWaterMark: 256 * 1024, end: stat.size - 1 }),
+    body: stat.size === 0 ? '' : file.createReadStream({ highWaterMark: 64 * 1024, end: stat.size - 1 }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { FrameError, StateReader, StateWriter } from '@keymux/frames';
-import { PEER_FLOW_CONTROL, type SessionConfig } from './config.ts';
+import { PEER_FLOW_CONTROL, type SessionConfig, sessionConfig } from './config.ts';
 import { UsageError } from './errors.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import type { ResumeHash } from './saved-hash.ts';
@@ -133,5 +133,11 @@ export function loadTold(reader: StateReader): Told {
   const peerFlowControl = PEER_FLOW_CONTROL[
     reader.u8(PEER_FLOW_CONTROL.length - 1)
   ] as (typeof PEER_FLOW_CONTROL)[number];
-  return { role, config: { ...fields, peerFlowControl } };
+  const config = { ...fields, peerFlowControl };
+  try {
+    sessionConfig(config);
+    return { role, config };
+  } catch {
+    throw reader.malformed('what the peer was told is out of its range');
+  }
 }

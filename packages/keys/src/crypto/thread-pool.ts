@@ -60,7 +60,6 @@ export class ThreadPool {
 
   #start(): void {
     const thread = new Worker(this.#script, { execArgv: [], env: {} });
-    thread.unref();
     thread.on('message', (result: unknown) => {
       this.#working.get(thread)?.resolve(result);
       this.#working.delete(thread);
@@ -70,6 +69,7 @@ export class ThreadPool {
     });
     thread.on('error', (error) => this.#failed(thread, error));
     thread.on('exit', () => this.#failed(thread, new Error('the thread has ended')));
+    thread.unref(); // after the first listener of messages, which would undo it
     this.#idle.push(thread);
   }
 
