@@ -67,8 +67,13 @@ test('each package has its licence, its README, its code and types, and nothing 
       name,
     ).toEqual([]);
     // A source map without its source is no help.
-    for (const path of paths.filter((one) => one.endsWith('.js.map')))
-      expect(paths, name).toContain(path.replace(/^dist/, 'src').replace(/\.js\.map$/, '.ts'));
+    for (const path of paths.filter((one) => one.endsWith('.js.map'))) {
+      const source = path.replace(/^dist/, 'src').replace(/\.js\.map$/, '');
+      expect(
+        [`${source}.ts`, `${source}.js`].some((one) => paths.includes(one)),
+        `${name}: the source of ${path}`,
+      ).toBe(true);
+    }
   }
 });
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { KeyRegistry, Keyring, LocalKeeper, MovableSha256, PreSharedKey } from '@keymux/keys';
+import { type Keeper, KeyRegistry, Keyring, LocalKeeper, MovableSha256, PreSharedKey } from '@keymux/keys';
 import { type Role, Session, type SessionEvent } from '@keymux/session';
 
 /** Sessions with the real key registry, of which either side gets another owner whenever that is possible. */
@@ -21,7 +21,9 @@ export class Side {
   /** Handed out, and not taken by the carrier. */
   #waiting: Uint8Array[] = [];
   readonly #role: Role;
-  readonly #keeper: LocalKeeper;
+  readonly #keeper: Keeper;
+  /** Steps that the keeper is asked for, and has not taken. */
+  #steps = 0;
   readonly #keyIds = new Set<number>();
 
   constructor(role: Role) {
@@ -31,11 +33,29 @@ export class Side {
       authorities: ['', 'host'],
     });
     this.#role = role;
-    this.#keeper = new LocalKeeper({ keyring, anonymous: [''], replaysKnownSince: 0 });
+    this.#keeper = this.#watched(new LocalKeeper({ keyring, anonymous: [''], replaysKnownSince: 0 }));
     this.keys = new KeyRegistry({ role, keeper: this.#keeper });
     const config = { algorithms: 0b111_1110 };
     this.session = new Session({ role, keys: this.keys, createHash, config, now: 0 });
     this.keys.onProgress = () => this.session.keysProgressed(0);
+  }
+
+  get keeperWorks(): boolean {
+    return this.#steps > 0;
+  }
+
+  #watched(keeper: Keeper): Keeper {
+    const counted = <T>(step: Promise<T>): Promise<T> => {
+      this.#steps++;
+      return step.finally(() => this.#steps--);
+    };
+    return {
+      algorithms: keeper.algorithms,
+      start: (context, offer) => counted(keeper.start(context, offer)),
+      accept: (context, first) => counted(keeper.accept(context, first)),
+      receive: (run, frame) => counted(keeper.receive(run, frame)),
+      abandon: (run) => keeper.abandon(run),
+    };
   }
 
   /** Another owner takes the session over, if it can be. */
@@ -113,7 +133,7 @@ export class Link {
       const moved = [client.carry(server, this.delivers), server.carry(client)].includes(true);
       client.move();
       server.move();
-      idle = moved ? 0 : idle + 1;
+      idle = moved || client.keeperWorks || server.keeperWorks ? 0 : idle + 1;
       await new Promise(setImmediate);
     }
   }
