@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { TallyReporter } from './support/tally-reporter.ts';
@@ -32,6 +33,8 @@ export default defineConfig({
     ],
     benchmark: { include: ['test/bench/**/*.bench.ts'] },
     pool: 'forks',
+    // Tests wait for other processes more than they compute.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     // What one test has a host demand must not hold in the next, nor for the user who runs them.
     env: { KEYMUX_HOST_MEMORY: 'none' },
     // For what hangs: nothing that is only slow may fail by them.
