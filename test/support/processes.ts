@@ -116,6 +116,12 @@ export class KeymuxProcess {
     return this.events.filter(({ event }) => event === name);
   }
 
+  /** All events of a name, as soon as there are that many. What a client sees can be ahead of what its server has written down. */
+  async atLeast(count: number, name: string): Promise<Message[]> {
+    await this.next(name, count - 1);
+    return this.all(name);
+  }
+
   /** The `index`th event of a name, as soon as it has come. Rejects if the process ends without it. */
   async next(name: string, index = 0): Promise<Message> {
     for (;;) {
