@@ -41,6 +41,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
+    expect: { poll: { timeout: 60_000 } },
     retry: 0,
     allowOnly: false,
     reporters: ['default', new TallyReporter()],

@@ -214,7 +214,7 @@ describe('answers that are not 200', () => {
         const gone = new AbortController();
         const tunnel = client.tunnel(`n${i}.test`, port, { signal: gone.signal });
         const before = asked.length;
-        await vi.waitUntil(() => asked.length > before, { interval: 1 });
+        await vi.waitUntil(() => asked.length > before, { interval: 1, timeout: 60_000 });
         gone.abort();
         await expect(tunnel).rejects.toThrow();
         await report;
@@ -229,7 +229,7 @@ describe('answers that are not 200', () => {
     expect(asked.length).toBe(1024);
     for (const answer of asked.splice(0)) answer();
     const tunnel = client.tunnel('again.test', port);
-    await vi.waitUntil(() => asked.length > 0);
+    await vi.waitUntil(() => asked.length > 0, { timeout: 60_000 });
     asked[0]?.();
     (await tunnel).end('hello');
     expect(await text(await accepted)).toBe('hello');
