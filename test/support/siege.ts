@@ -12,6 +12,9 @@ import type { Scope } from './scope.ts';
 
 const PROBE = new URL('./siege-probe.js', import.meta.url).href;
 
+/** A young generation of 1 MiB: memory grows by what is held, and not by how much garbage a slow machine lets lie. */
+const COLLECTED_SOON = '--max-semi-space-size=1';
+
 /** Accounts earn nothing (spec 7.3): what a flood costs must not depend on how fast the machine is. */
 export const NOTHING_EARNED: readonly string[] = [
   'pings',
@@ -51,6 +54,9 @@ export type Bystander = () => Promise<void>;
 const PATIENCE = 20_000;
 /** Between two requests of a bystander, in milliseconds. */
 const PACE = 10;
+/** Between two looks at what is still held, in milliseconds, and the bytes that count as less. */
+const SETTLING = 100;
+const NOTICEABLE = 2 ** 18;
 /** The longest pause of the server's event loop: far above what an attack may cause, since the machine may be busy with other things. */
 const STANDSTILL = 5_000;
 
@@ -81,8 +87,8 @@ export class Siege {
     descriptors?: number,
   ): Promise<Siege> {
     const path = (await scope.directory())('probe');
-    const options = `${process.env.NODE_OPTIONS ?? ''} --import=${PROBE}`;
-    const probed = { ...env, NODE_OPTIONS: options, SIEGE_PROBE: path };
+    const options = `${process.env.NODE_OPTIONS ?? ''} ${COLLECTED_SOON} --import=${PROBE}`;
+    const probed = { ...env, NODE_OPTIONS: options, MALLOC_ARENA_MAX: '2', SIEGE_PROBE: path };
     const server = await KeymuxProcess.start(scope, args, probed, descriptors);
     const probe = connect(path);
     scope.defer(() => probe.destroy());
@@ -107,6 +113,16 @@ export class Siege {
     return this.#ask('?');
   }
 
+  /** As soon as the process lets go of nothing more: sockets end, and memory that is shared with the system is given back, in turns after those of a test. */
+  async #settled(): Promise<Vitals> {
+    for (let before = await this.vitals(); ; ) {
+      await pause(SETTLING);
+      const after = await this.vitals();
+      if (after.held > before.held - NOTICEABLE) return after;
+      before = after;
+    }
+  }
+
   async #ask(question: '?' | '!'): Promise<Vitals> {
     this.#probe.write(question);
     return JSON.parse((await this.#lines.next()).value as string) as Vitals;
@@ -127,7 +143,7 @@ export class Siege {
     } finally {
       await Promise.all(calls.map((one) => one.stop()));
     }
-    const after = await this.vitals();
+    const after = await this.#settled();
     return {
       ...{ before, after },
       served: calls.reduce((sum, { served }) => sum + served, 0),
