@@ -208,17 +208,22 @@ describe('answers that are not 200', () => {
     const lookup = (): Promise<{ address: string }[]> =>
       new Promise((resolve) => asked.push(() => resolve([{ address: '127.0.0.1' }])));
     const { client, proxy, address } = await start({ lookup, countedBy: 'connection' });
+    // All at once: one after the other, each would wait for the next turn of a busy machine several times.
     const askedFor = async (client: Client, names: number): Promise<void> => {
-      for (let i = 0; i < names; i++) {
-        const report = once(proxy, 'connect');
-        const gone = new AbortController();
-        const tunnel = client.tunnel(`n${i}.test`, port, { signal: gone.signal });
-        const before = asked.length;
-        await vi.waitUntil(() => asked.length > before, { interval: 1, timeout: 60_000 });
-        gone.abort();
-        await expect(tunnel).rejects.toThrow();
-        await report;
-      }
+      const wanted = asked.length + names;
+      let reports = 0;
+      const count = (): void => void reports++;
+      proxy.on('connect', count);
+      const gone = new AbortController();
+      const tunnels = Array.from({ length: names }, (_, i) =>
+        client.tunnel(`n${i}.test`, port, { signal: gone.signal }),
+      );
+      const ends = Promise.allSettled(tunnels);
+      await vi.waitUntil(() => asked.length >= wanted, { interval: 5, timeout: 60_000 });
+      gone.abort();
+      for (const { status } of await ends) expect(status).toBe('rejected');
+      await vi.waitUntil(() => reports === names, { interval: 5, timeout: 60_000 });
+      proxy.off('connect', count);
     };
     await askedFor(client, 256);
     await expect(client.tunnel('more.test', port)).rejects.toMatchObject({ status: 503 });
