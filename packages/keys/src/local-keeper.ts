@@ -3,7 +3,8 @@ import { ALGORITHMS } from './algorithms.ts';
 import { DhKey, loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
 import { type KeyError, keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
-import type { Identities, IdentityEntry } from './identity/identities.ts';
+import { Holdings, type KeeperHoldings } from './holdings.ts';
+import type { IdentityEntry } from './identity/identities.ts';
 import { LocalSigner } from './identity/local-signer.ts';
 import { type PeerClaim, PeerVerified } from './identity/trust.ts';
 import {
@@ -17,24 +18,13 @@ import {
   type RunContext,
   type Step,
 } from './keeper.ts';
-import type { Keyring } from './keyring.ts';
 import { decodeNego, NEGO_HEAD, type NegoFrame } from './nego-frame.ts';
-import { ANONYMOUS_LABEL, checkOffer } from './offer.ts';
+import { checkOffer } from './offer.ts';
 import { PreSharedKey } from './pre-shared-key.ts';
 import { encodeReject, REJECT_REASON } from './reject.ts';
 import { ReplayCache } from './replay-cache.ts';
 
-export interface LocalKeeperOptions {
-  readonly keyring: Keyring;
-  /** ALG_IDs that may be used with the keys of the keyring, in either role; by default all of this version. */
-  readonly algorithms?: Iterable<number>;
-  /**
-   * Authorities for which keys may be made that prove nobody (ALG 5), in either role; '' is the peer itself. Without any, which is the
-   * default, ALG 5 is not allowed.
-   */
-  readonly anonymous?: Iterable<string>;
-  /** Who this side can prove to be, and whom it trusts for it. Without any, which is the default, ALG 4 is not allowed. */
-  readonly identities?: Identities | undefined;
+export interface LocalKeeperOptions extends KeeperHoldings {
   /** Milliseconds since 1970; `Date.now` by default. */
   readonly clock?: () => number;
   /** Source of random bytes, for test vectors only. */
@@ -72,10 +62,7 @@ interface Run {
 
 /** A keeper in this process. Group 14 is computed in threads; all else takes less than a millisecond or two. */
 export class LocalKeeper implements KeyHolder {
-  readonly #keyring: Keyring;
-  readonly algorithms: readonly number[];
-  readonly #anonymous: ReadonlySet<string>;
-  readonly #identities: Identities | undefined;
+  #holdings: Holdings;
   readonly #clock: () => number;
   readonly #givenRandom: LocalKeeperOptions['random'];
   readonly #random: (length: number) => Uint8Array;
@@ -96,13 +83,7 @@ export class LocalKeeper implements KeyHolder {
   #lastRun = 0;
 
   constructor(options: LocalKeeperOptions) {
-    this.#keyring = options.keyring;
-    this.#anonymous = new Set(options.anonymous);
-    this.#identities = options.identities;
-    this.algorithms = allowedAlgorithms(options.algorithms, {
-      [ALGORITHM.ANONYMOUS]: this.#anonymous.size > 0,
-      [ALGORITHM.SIGNED]: this.#identities !== undefined,
-    });
+    this.#holdings = new Holdings(options);
     this.#clock = options.clock ?? Date.now;
     const { random } = options;
     this.#givenRandom = random;
@@ -112,26 +93,38 @@ export class LocalKeeper implements KeyHolder {
     this.#maxRuns = options.maxRuns ?? 8192;
     this.#runTimeout = options.runTimeout ?? 10_000;
     this.#replays = new ReplayCache(options.replayCapacity, options.replaysKnownSince ?? this.#clock());
-    // So that the first handshake does not wait for it. If it fails, that handshake will say so.
-    if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
+    this.#prepare();
+  }
+
+  get algorithms(): readonly number[] {
+    return this.#holdings.algorithms;
   }
 
   get kept(): readonly KeptKey[] {
-    const nobody = [...this.#anonymous].map((authority): KeptKey => {
-      return { label: ANONYMOUS_LABEL, authority, roles: ['initiator', 'responder'], proves: 'nobody' };
-    });
-    return [...this.#keyring.kept, ...(this.#identities?.kept ?? []), ...nobody];
+    return this.#holdings.kept;
   }
 
   /**
-   * The same keeper for somebody who may use it for these authorities alone: for all others it has nothing, and says so in the same way and at
-   * the same cost as if that were true. Runs, and what is known of replays, are shared.
+   * Takes other keys and identities in the place of all that it has. Runs in progress go on with what they were begun with, and what is known of
+   * replays stays. Throws KeyError (usage), and then has what it had.
    */
-  limitedTo(authorities: Iterable<string>): KeyHolder {
-    const allowed = new Set(authorities);
+  replace(holdings: KeeperHoldings): void {
+    this.#holdings = new Holdings(holdings);
+    this.#prepare();
+  }
+
+  /**
+   * The same keeper for somebody who may use it for these authorities alone, or for those that a function says yes to each time: for all others it
+   * has nothing, and says so in the same way and at the same cost as if that were true. Runs, and what is known of replays, are shared.
+   */
+  limitedTo(authorities: Iterable<string> | ((authority: string) => boolean)): KeyHolder {
+    const allowed = typeof authorities === 'function' ? { has: authorities } : new Set(authorities);
     const kept = (): readonly KeptKey[] => this.kept.filter(({ authority }) => allowed.has(authority));
+    const algorithms = (): readonly number[] => this.algorithms;
     return {
-      algorithms: this.algorithms,
+      get algorithms() {
+        return algorithms();
+      },
       get kept() {
         return kept();
       },
@@ -205,6 +198,11 @@ export class LocalKeeper implements KeyHolder {
     this.#forget(id, run);
   }
 
+  /** So that the first handshake does not wait for it. If it fails, that handshake will say so. */
+  #prepare(): void {
+    if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
+  }
+
   #allows(algorithm: number): boolean {
     return this.algorithms.includes(algorithm);
   }
@@ -219,8 +217,9 @@ export class LocalKeeper implements KeyHolder {
     let ownNonce: string | undefined;
     const over = new AbortController();
     const role = establishedRole(context);
-    const identityFor = ({ label, authority }: Offer): IdentityEntry | undefined =>
-      allowed.has(authority) ? this.#identities?.find(label, authority, role) : undefined;
+    const holdings = this.#holdings;
+    const identityFor = (offer: Offer): IdentityEntry | undefined =>
+      allowed.has(offer.authority) ? holdings.identity(offer, role) : undefined;
     const environment: Environment = {
       context,
       signal: over.signal,
@@ -229,8 +228,8 @@ export class LocalKeeper implements KeyHolder {
       dhKey: () => DhKey.generate({ client, random: this.#givenRandom }),
       mlKem: this.#mlKem,
       now: this.#clock,
-      preSharedKey: ({ label, authority }) => {
-        const key = allowed.has(authority) ? this.#keyring.find(label, authority, role) : undefined;
+      preSharedKey: (offer) => {
+        const key = allowed.has(offer.authority) ? holdings.preSharedKey(offer, role) : undefined;
         return { key: key ?? this.#nobodysKey, known: key !== undefined };
       },
       identity: (offer) => {
@@ -238,7 +237,7 @@ export class LocalKeeper implements KeyHolder {
         return { signer: entry?.signer ?? this.#nobody, known: entry !== undefined };
       },
       verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim, identityFor(offer)),
-      mayBeAnonymous: ({ authority }) => allowed.has(authority) && this.#anonymous.has(authority),
+      mayBeAnonymous: ({ authority }) => allowed.has(authority) && holdings.mayBeAnonymous(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
       remembers: (timestamp) => this.#replays.remembers(timestamp),
       claimNonce: (nonce) => {
@@ -297,22 +296,6 @@ export class LocalKeeper implements KeyHolder {
     }
     return this.#runs.size + this.#starting >= this.#maxRuns;
   }
-}
-
-/** What `algorithms` and the other options allow, ascending. Throws KeyError (usage). */
-function allowedAlgorithms(
-  ids: Iterable<number> | undefined,
-  /** Algorithms that work with something else than the keyring, and whether it is there. */
-  separate: Readonly<Record<number, boolean>>,
-): readonly number[] {
-  const allowed = new Set(ids ?? [...ALGORITHMS.keys()].filter((id) => !(id in separate)));
-  for (const id of allowed) {
-    if (!ALGORITHMS.has(id)) throw usageError(`there is no negotiation algorithm ${id} in this version`);
-    if (separate[id] === false)
-      throw usageError(`${algorithmName(id)} is allowed, but nothing that it could be used for`);
-  }
-  for (const [id, present] of Object.entries(separate)) if (present) allowed.add(Number(id));
-  return [...allowed].sort((a, b) => a - b);
 }
 
 function givenUp(): KeyError {
