@@ -53,6 +53,12 @@ export class NegotiationGate {
     this.#renewed = new Share(limits, now);
   }
 
+  /** Sets other limits, for all sessions. Runs that are in progress go on. */
+  reconfigure(limits: NegotiationLimits): void {
+    this.#established.limits = limits;
+    this.#renewed.limits = limits;
+  }
+
   /** `client` stands for everybody who counts as one (spec 7.4). */
   of(client: string): ClientGate {
     return {
@@ -64,28 +70,32 @@ export class NegotiationGate {
 
 /** Tokens that come in at a steady rate. */
 class Account {
-  readonly #perSecond: number;
+  readonly #perSecond: () => number;
   readonly #now: () => number;
   #left: number;
   #at: number;
 
-  constructor(perSecond: number, now: () => number) {
+  constructor(perSecond: () => number, now: () => number) {
     this.#perSecond = perSecond;
     this.#now = now;
-    this.#left = perSecond * SECONDS;
+    this.#left = this.#most;
     this.#at = now();
+  }
+
+  get #most(): number {
+    return this.#perSecond() * SECONDS;
   }
 
   get left(): number {
     const now = this.#now();
-    const earned = (Math.max(0, now - this.#at) * this.#perSecond) / 1000;
+    const earned = (Math.max(0, now - this.#at) * this.#perSecond()) / 1000;
     this.#at = now;
-    this.#left = Math.min(this.#perSecond * SECONDS, this.#left + earned);
+    this.#left = Math.min(this.#most, this.#left + earned);
     return this.#left;
   }
 
   get full(): boolean {
-    return this.left === this.#perSecond * SECONDS;
+    return this.left === this.#most;
   }
 
   spend(tokens: number): void {
@@ -100,7 +110,7 @@ interface Client {
 
 /** The runs of one kind, and who began them. */
 class Share {
-  readonly #limits: NegotiationLimits;
+  limits: NegotiationLimits;
   readonly #now: () => number;
   readonly #account: Account;
   /** Those with runs, or whose account is not full; who came last is last. */
@@ -108,15 +118,18 @@ class Share {
   #open = 0;
 
   constructor(limits: NegotiationLimits, now: () => number) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#now = now;
-    this.#account = new Account(limits.keyWork, now);
+    this.#account = new Account(() => this.limits.keyWork, now);
   }
 
   enter(name: string): Pass | undefined {
     this.#forget();
-    const { runs, runsPerClient, keyWorkPerClient } = this.#limits;
-    const client = this.#clients.get(name) ?? { open: 0, account: new Account(keyWorkPerClient, this.#now) };
+    const { runs, runsPerClient } = this.limits;
+    const client = this.#clients.get(name) ?? {
+      open: 0,
+      account: new Account(() => this.limits.keyWorkPerClient, this.#now),
+    };
     const crowded = this.#open >= runs || client.open >= runsPerClient;
     if (crowded || this.#account.left <= 0 || client.account.left <= 0) return undefined;
     this.#clients.delete(name);

@@ -32,6 +32,23 @@ describe('runs in progress', () => {
   });
 });
 
+describe('other limits', () => {
+  it('hold at once, for clients that are known too; runs in progress are let end', () => {
+    const { gate, time } = gateWith({ runsPerClient: 2 });
+    const passes = [gate.of('a').enter(false), gate.of('a').enter(true)];
+    gate.reconfigure({ ...LIMITS, runsPerClient: 1, keyWorkPerClient: 1 });
+    expect(gate.of('a').enter(false)).toBeUndefined();
+    passes[0]?.spend(8);
+    passes[0]?.leave();
+    expect(gate.of('a').enter(false)).toBeUndefined(); // it had eighty, and has eight
+    time.now += 1_000;
+    expect(gate.of('a').enter(false)).toBeDefined();
+    gate.reconfigure({ ...LIMITS, runs: 1 });
+    expect(gate.of('b').enter(false)).toBeUndefined();
+    expect(gate.of('b').enter(true)).toBeUndefined();
+  });
+});
+
 describe('work', () => {
   /** As many runs of so many tokens as a client gets, one after the other. */
   const runs = (gate: NegotiationGate, client: string, tokens: number, renegotiation = false): number => {

@@ -60,16 +60,12 @@ interface OriginEvents {
 /** Serves several hosts over keymux and SPDY/3.1 sessions, each host with its own key. */
 export class Origin extends EventEmitter<OriginEvents> {
   readonly #server: SessionServer;
-  readonly #router: Router;
+  #router: Router;
 
   constructor(options: OriginOptions) {
     super();
     this.#router = new Router(options.hosts);
-    const { earlyMethods = SAFE_METHODS, config } = options;
-    this.#server = new SessionServer({
-      ...options,
-      config: { acceptEarly: acceptMethods(earlyMethods), ...config },
-    });
+    this.#server = new SessionServer(serverOptions(options));
     this.#server.on('session', (session, peer) => {
       session.on('stream', (stream) => {
         if (stream.unidirectional) stream.destroy();
@@ -82,6 +78,17 @@ export class Origin extends EventEmitter<OriginEvents> {
     });
     this.#server.on('refused', (peer) => this.emit('refused', peer));
     this.#server.on('close', () => this.emit('close'));
+  }
+
+  /**
+   * Puts other options into the place of all that it has; what is missing is as by default. Hosts are those of all requests that come from now on,
+   * also in sessions that there are; the rest is for sessions that begin from now on. Nothing that goes on is touched. Throws UsageError
+   * `ERR_KEYMUX_CONFIG` as the constructor does; all is as it was then.
+   */
+  reconfigure(options: OriginOptions): void {
+    const router = new Router(options.hosts);
+    this.#server.reconfigure(serverOptions(options));
+    this.#router = router;
   }
 
   listen(options: ListenOptions): ReturnType<SessionServer['listen']> {
@@ -151,6 +158,11 @@ export class Origin extends EventEmitter<OriginEvents> {
       else received.destroy();
     }
   }
+}
+
+function serverOptions(options: OriginOptions): SessionServerOptions {
+  const { earlyMethods = SAFE_METHODS, config } = options;
+  return { ...options, config: { acceptEarly: acceptMethods(earlyMethods), ...config } };
 }
 
 function reportOf(

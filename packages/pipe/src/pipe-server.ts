@@ -27,16 +27,20 @@ interface Events {
 
 /** Takes connections and carries each to the target, as spiped does. */
 export class PipeServer extends EventEmitter<Events> {
-  readonly #options: PipeServerOptions;
+  #options: PipeServerOptions;
   readonly #server: Server;
   readonly #sources = new Map<Socket, Promise<void>>();
 
   constructor(options: PipeServerOptions) {
     super();
     this.#options = options;
-    const { keepAlive = true } = options;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive });
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true });
     this.#server.on('connection', (source) => this.#take(source));
+  }
+
+  /** Puts other options into the place of all that it has, for connections that come from now on. */
+  reconfigure(options: PipeServerOptions): void {
+    this.#options = options;
   }
 
   /** Resolves with where it listens. Rejects with the system's error. */
@@ -65,13 +69,14 @@ export class PipeServer extends EventEmitter<Events> {
   }
 
   #take(source: Socket): void {
-    const { maxConnections = 100 } = this.#options;
+    const { maxConnections = 100, keepAlive = true } = this.#options;
     const peer = peerOf(source);
     if (maxConnections > 0 && this.#sources.size >= maxConnections) {
       source.destroy();
       this.emit('refused', peer);
       return;
     }
+    source.setKeepAlive(keepAlive);
     this.#sources.set(source, this.#carry(source, peer));
   }
 

@@ -39,8 +39,8 @@ interface FrontEvents {
  */
 export class Front extends EventEmitter<FrontEvents> {
   readonly #server: CarrierServer;
-  readonly #hosts: FrontOptions['hosts'];
-  readonly #config: FrontConfig;
+  #hosts: FrontOptions['hosts'];
+  #config: FrontConfig;
   readonly #sessions = new Set<FrontCarrier>();
 
   /** Throws UsageError `ERR_KEYMUX_CONFIG` naming a limit that is out of its range. */
@@ -55,6 +55,18 @@ export class Front extends EventEmitter<FrontEvents> {
     });
     this.#server.on('refused', (peer) => this.emit('refused', peer));
     this.#server.on('close', () => this.emit('close'));
+  }
+
+  /**
+   * Puts other options into the place of all that it has; what is missing is as by default. Hosts are those of all runs that begin from now on, also in
+   * sessions that there are; links to hosts that were taken out go on. The rest is for sessions that begin from now on. Throws as the constructor
+   * does; all is as it was then.
+   */
+  reconfigure(options: FrontOptions): void {
+    const config = frontConfig(options.limits);
+    this.#server.reconfigure(options);
+    this.#config = config;
+    this.#hosts = options.hosts;
   }
 
   listen(options: ListenOptions): ReturnType<CarrierServer['listen']> {

@@ -18,7 +18,7 @@ import {
 } from '@keymux/streams';
 import { parseDestination } from './authority.ts';
 import { DialError, type DialOptions, dial } from './dialer.ts';
-import { type ProxyLimits, tunnelLimits } from './limits.ts';
+import { type ProxyLimits, type TunnelLimits, tunnelLimits } from './limits.ts';
 import { permits } from './permit-open.ts';
 import { DestinationPolicy } from './policy.ts';
 import { joinStreams } from './tunnel.ts';
@@ -59,27 +59,29 @@ interface ProxyEvents {
   close: [];
 }
 
+/** What decides about a CONNECT. */
+interface Rules {
+  readonly level: Level;
+  readonly policy: DestinationPolicy;
+  readonly lookup: DialOptions['lookup'];
+  readonly limits: TunnelLimits;
+}
+
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
   readonly #server: SessionServer;
-  readonly #dialing: Omit<DialOptions, 'client'>;
+  #rules: Rules;
   readonly #tunnels: Quota;
-  readonly #level: Level;
+  readonly #dials: Quota;
 
   /** Throws RuleError if an allow rule cannot be understood, UsageError `ERR_KEYMUX_CONFIG` if a limit is out of its range. */
   constructor(options: ProxyOptions) {
     super();
-    this.#level = options.level ?? (options.keeper ? 'authenticated' : 'none');
-    const limits = tunnelLimits(options.limits);
-    this.#tunnels = new Quota(Math.min(limits.tunnels, halfOfDescriptors()), limits.tunnelsPerClient);
-    this.#dialing = {
-      policy: new DestinationPolicy(options.allow),
-      timeout: limits.connectTimeout,
-      quota: new Quota(limits.dials, limits.dialsPerClient),
-      ...(options.lookup ? { lookup: options.lookup } : {}),
-    };
-    const acceptEarly = acceptMethods(options.earlyConnect ? ['CONNECT'] : []);
-    this.#server = new SessionServer({ ...options, config: { acceptEarly, ...options.config } });
+    this.#rules = rulesOf(options);
+    const { limits } = this.#rules;
+    this.#tunnels = new Quota(...tunnelsOf(limits));
+    this.#dials = new Quota(limits.dials, limits.dialsPerClient);
+    this.#server = new SessionServer(serverOptions(options));
     this.#server.on('session', (session, peer, client) => {
       session.on('stream', (stream) => {
         if (stream.unidirectional) stream.destroy();
@@ -96,6 +98,20 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
 
   get sessions(): ReadonlySet<MuxSession> {
     return this.#server.sessions;
+  }
+
+  /**
+   * Puts other options into the place of all that it has; what is missing is as by default. Rules, level and bounds of tunnels are for all CONNECTs that
+   * come from now on, also in sessions that there are; the rest is for sessions that begin from now on. Nothing that goes on is touched. Throws
+   * as the constructor does; all is as it was then.
+   */
+  reconfigure(options: ProxyOptions): void {
+    const rules = rulesOf(options);
+    this.#server.reconfigure(serverOptions(options));
+    const { limits } = rules;
+    this.#tunnels.allow(...tunnelsOf(limits));
+    this.#dials.allow(limits.dials, limits.dialsPerClient);
+    this.#rules = rules;
   }
 
   listen(options: ListenOptions): ReturnType<SessionServer['listen']> {
@@ -154,8 +170,9 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   async #connect(request: RequestHead, stream: MuxStream, client: string): Promise<Socket> {
     const { head } = stream.security;
     if (request.method !== 'CONNECT') throw new DialError(405, 'this is a CONNECT proxy');
-    if (!satisfies(head.level, this.#level) || head.key?.authority) {
-      throw new DialError(403, `CONNECT must be sealed with a key of this proxy (level ${this.#level})`);
+    const { level, policy, lookup, limits } = this.#rules;
+    if (!satisfies(head.level, level) || head.key?.authority) {
+      throw new DialError(403, `CONNECT must be sealed with a key of this proxy (level ${level})`);
     }
     const destination = parseDestination(request.path);
     if (destination === undefined) throw new DialError(400, 'the destination must be host:port');
@@ -166,7 +183,10 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     const gone = new AbortController();
     const abort = (): void => gone.abort();
     stream.once('close', abort);
-    const dialing = { ...this.#dialing, client, signal: gone.signal };
+    const dialing: DialOptions = {
+      ...{ policy, timeout: limits.connectTimeout, quota: this.#dials, client, signal: gone.signal },
+      ...(lookup ? { lookup } : {}),
+    };
     const socket = this.#open(client, () => dial(destination, dialing));
     return socket.finally(() => stream.off('close', abort));
   }
@@ -196,4 +216,24 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       payloadOutside: stream.payloadOutside,
     });
   }
+}
+
+/** Throws RuleError, or UsageError `ERR_KEYMUX_CONFIG`. */
+function rulesOf({ level, keeper, allow, lookup, limits }: ProxyOptions): Rules {
+  return {
+    level: level ?? (keeper ? 'authenticated' : 'none'),
+    policy: new DestinationPolicy(allow),
+    lookup,
+    limits: tunnelLimits(limits),
+  };
+}
+
+function serverOptions(options: ProxyOptions): SessionServerOptions {
+  const acceptEarly = acceptMethods(options.earlyConnect ? ['CONNECT'] : []);
+  return { ...options, config: { acceptEarly, ...options.config } };
+}
+
+/** Tunnels of all clients, and of one. */
+function tunnelsOf({ tunnels, tunnelsPerClient }: TunnelLimits): [number, number] {
+  return [Math.min(tunnels, halfOfDescriptors()), tunnelsPerClient];
 }

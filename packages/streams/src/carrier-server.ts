@@ -35,8 +35,9 @@ const isHttp = (firstByte: number): boolean => firstByte >= 0x41 && firstByte <=
 
 /** Accepts carriers on a TCP or Unix socket. The same port takes plain carriers and HTTP requests that ask for one, told apart by the first byte. */
 export class CarrierServer extends EventEmitter<CarrierServerEvents> {
-  readonly #limits: CarrierLimits;
-  readonly #countedBy: CountedBy;
+  #limits: CarrierLimits;
+  #countedBy: CountedBy;
+  #pages: readonly string[];
   readonly #places: Quota;
   readonly #server: Server;
   readonly #http: HttpServer;
@@ -49,17 +50,26 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     super();
     this.#limits = carrierLimits(options.limits);
     this.#countedBy = options.countedBy ?? 'address';
-    const { connections, connectionsPerClient } = this.#limits;
-    this.#places = new Quota(Math.min(connections, halfOfDescriptors()), connectionsPerClient);
-    this.#http = httpCarriers({ origins: options.origins ?? [] }, (carrier, { socket }) => {
-      this.#carry(carrier, socket);
-    });
+    this.#pages = options.origins ?? [];
+    this.#places = new Quota(...places(this.#limits));
+    this.#http = httpCarriers(
+      () => this.#pages,
+      (carrier, { socket }) => this.#carry(carrier, socket),
+    );
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#admit(socket));
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });
     this.#server.on('listening', () => this.emit('listening'));
     this.#server.on('close', () => this.emit('close'));
+  }
+
+  /** Puts other options into the place of all that it has, for connections that come from now on. Throws as the constructor does; all is as it was then. */
+  reconfigure(options: CarrierServerOptions): void {
+    this.#limits = carrierLimits(options.limits);
+    this.#countedBy = options.countedBy ?? 'address';
+    this.#pages = options.origins ?? [];
+    this.#places.allow(...places(this.#limits));
   }
 
   /** Starts listening; resolves with the address. Takes what net.Server's `listen` takes. */
@@ -121,4 +131,9 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     this.#greeted(socket);
     this.emit('carrier', carrier, this.#origins.get(socket) as ConnectionOrigin);
   }
+}
+
+/** Connections of all clients, and of one. */
+function places({ connections, connectionsPerClient }: CarrierLimits): [number, number] {
+  return [Math.min(connections, halfOfDescriptors()), connectionsPerClient];
 }

@@ -5,11 +5,11 @@ import { WebSocketAcceptor } from './websocket.ts';
 
 /**
  * An HTTP server that makes carriers of the requests that ask for one: a WebSocket (spec 6.2) or an upgrade to SPDY/3.1 (6.3). A request
- * with an Origin header comes from a web page; it is refused unless its origin is listed, so that no page can drive a visitor's
- * browser to this port.
+ * with an Origin header comes from a web page; it is refused unless its origin is listed at that moment, so that no page can drive a
+ * visitor's browser to this port.
  */
 export function httpCarriers(
-  options: { readonly origins: readonly string[] },
+  origins: () => readonly string[],
   onCarrier: (carrier: Duplex, request: IncomingMessage) => void,
 ): Server {
   const server = createServer((_request, response) => {
@@ -21,7 +21,7 @@ export function httpCarriers(
   const webSockets = new WebSocketAcceptor();
   server.on('upgrade', (request, socket, head) => {
     const { origin } = request.headers;
-    if (origin !== undefined && !options.origins.includes(origin)) refuse(socket, '403 Forbidden');
+    if (origin !== undefined && !origins().includes(origin)) refuse(socket, '403 Forbidden');
     else if (hasBody(request)) refuse(socket, '400 Bad Request');
     else if (offers(request, UPGRADE_TOKEN)) onCarrier(acceptUpgrade(socket, head), request);
     else if (!webSockets.takes(request)) refuse(socket, '400 Bad Request');

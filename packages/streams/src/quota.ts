@@ -1,11 +1,16 @@
 /** Counts what clients have of something, and how much all of them together. */
 export class Quota {
-  readonly #most: number;
-  readonly #mostPerClient: number;
+  #most = 0;
+  #mostPerClient = 0;
   readonly #taken = new Map<string, number>();
   #total = 0;
 
   constructor(most: number, mostPerClient: number) {
+    this.allow(most, mostPerClient);
+  }
+
+  /** Sets other bounds. Who has more than that keeps it, and gets no further one. */
+  allow(most: number, mostPerClient: number): void {
     this.#most = most;
     this.#mostPerClient = mostPerClient;
   }

@@ -30,8 +30,8 @@ interface SessionServerEvents {
 
 /** Accepts sessions on a TCP or Unix socket, from clients or from fronts. */
 export class SessionServer extends EventEmitter<SessionServerEvents> {
-  readonly #options: SessionServerOptions;
-  readonly #config: SessionConfig;
+  #options: SessionServerOptions;
+  #config: SessionConfig;
   readonly #carriers: CarrierServer;
   readonly #gate: NegotiationGate;
   readonly #sessions = new Set<MuxSession>();
@@ -40,14 +40,12 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   constructor(options: SessionServerOptions = {}) {
     super();
-    const { config, limits, behindFront = false } = options;
-    this.#config = sessionConfig({ ...config, ...limits }); // refuse what is wrong here, not at the first connection
+    this.#config = configOf(options); // refuse what is wrong here, not at the first connection
     this.#options = options;
-    this.#gate = new NegotiationGate(negotiationLimits(limits));
-    // All links come from the front, which counts its clients itself.
-    this.#carriers = new CarrierServer({ ...options, ...(behindFront && { countedBy: 'connection' }) });
+    this.#gate = new NegotiationGate(negotiationLimits(options.limits));
+    this.#carriers = new CarrierServer(carrierOptions(options));
     this.#carriers.on('carrier', (carrier, origin) => {
-      if (behindFront) void this.#startLink(carrier, origin);
+      if (this.#options.behindFront) void this.#startLink(carrier, origin);
       else this.#start(carrier, origin, { peerAddress: origin.address });
     });
     this.#carriers.on('error', (error) => {
@@ -60,6 +58,19 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   get sessions(): ReadonlySet<MuxSession> {
     return this.#sessions;
+  }
+
+  /**
+   * Puts other options into the place of all that it has, for sessions that begin from now on; the gate for negotiations is for all sessions. Throws
+   * UsageError `ERR_KEYMUX_CONFIG` as the constructor does; all is as it was then.
+   */
+  reconfigure(options: SessionServerOptions): void {
+    const config = configOf(options);
+    const negotiation = negotiationLimits(options.limits);
+    this.#carriers.reconfigure(carrierOptions(options));
+    this.#gate.reconfigure(negotiation);
+    this.#config = config;
+    this.#options = options;
   }
 
   /** Starts listening; resolves with the address. Takes what net.Server's `listen` takes. */
@@ -110,4 +121,14 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer, client);
   }
+}
+
+/** Throws UsageError `ERR_KEYMUX_CONFIG`. */
+function configOf({ config, limits }: SessionServerOptions): SessionConfig {
+  return sessionConfig({ ...config, ...limits });
+}
+
+/** All links come from the front, which counts its clients itself. */
+function carrierOptions(options: SessionServerOptions): CarrierServerOptions {
+  return options.behindFront ? { ...options, countedBy: 'connection' } : options;
 }
