@@ -36,8 +36,8 @@ export interface Environment {
   mayBeAnonymous(offer: Offer): boolean;
   /** Judges a first message whose tag was right, and remembers it (spec 3.7). */
   admit(label: string, nonce: Uint8Array, timestamp: number): Admission;
-  /** Whether `admit` knows of every first message with such a timestamp that was accepted before. */
-  remembers(timestamp: number): boolean;
+  /** Whether `admit` knows of every first message with such a label and timestamp that was accepted before. */
+  remembers(label: string, timestamp: number): boolean;
   /** Notes a nonce, or a public value, of this side for as long as its run goes on. */
   claimNonce(nonce: Uint8Array): void;
   /** Whether this keeper has a run of its own with this nonce: then the session is connected to itself. */

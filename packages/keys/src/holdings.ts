@@ -46,6 +46,11 @@ export class Holdings {
     return [...this.#keyring.kept, ...(this.#identities?.kept ?? []), ...nobody];
   }
 
+  /** Of the keys of the keyring. */
+  get labels(): readonly string[] {
+    return this.#keyring.labels;
+  }
+
   preSharedKey({ label, authority }: Offer, role: Role): PreSharedKey | undefined {
     return this.#keyring.find(label, authority, role);
   }

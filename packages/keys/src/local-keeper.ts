@@ -106,10 +106,16 @@ export class LocalKeeper implements KeyHolder {
 
   /**
    * Takes other keys and identities in the place of all that it has. Runs in progress go on with what they were begun with, and what is known of
-   * replays stays. Throws KeyError (usage), and then has what it had.
+   * replays stays; of a key that comes in it begins now. Throws KeyError (usage), and then has what it had.
    */
   replace(holdings: KeeperHoldings): void {
-    this.#holdings = new Holdings(holdings);
+    const next = new Holdings(holdings);
+    const had = new Set(this.#holdings.labels);
+    this.#replays.begin(
+      next.labels.filter((label) => !had.has(label)),
+      this.#clock(),
+    );
+    this.#holdings = next;
     this.#prepare();
   }
 
@@ -239,7 +245,7 @@ export class LocalKeeper implements KeyHolder {
       verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim, identityFor(offer)),
       mayBeAnonymous: ({ authority }) => allowed.has(authority) && holdings.mayBeAnonymous(authority),
       admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
-      remembers: (timestamp) => this.#replays.remembers(timestamp),
+      remembers: (label, timestamp) => this.#replays.remembers(label, timestamp),
       claimNonce: (nonce) => {
         ownNonce = Buffer.from(nonce).toString('latin1');
         this.#ownNonces.add(ownNonce);

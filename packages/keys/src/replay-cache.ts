@@ -12,6 +12,8 @@ export class ReplayCache {
   readonly #labels = new Map<string, LabelCache>();
   readonly #capacity: number;
   readonly #since: number;
+  /** Labels whose keys came later, and when. */
+  readonly #begun = new Map<string, number>();
 
   /** `capacity` is per label. `since` is when the cache was made; what was accepted before that it does not know. */
   constructor(capacity = 65_536, since = Number.NEGATIVE_INFINITY) {
@@ -19,9 +21,14 @@ export class ReplayCache {
     this.#since = since;
   }
 
-  /** Whether a message with this timestamp cannot have been accepted before the cache was made. */
-  remembers(timestamp: number): boolean {
-    return timestamp > this.#since + REPLAY_WINDOW;
+  /** What was accepted with these labels before `now` is not known either: their keys have only come, perhaps from elsewhere. */
+  begin(labels: Iterable<string>, now: number): void {
+    for (const label of labels) this.#begun.set(label, now);
+  }
+
+  /** Whether a message with this label and timestamp cannot have been accepted before the cache knew of it. */
+  remembers(label: string, timestamp: number): boolean {
+    return timestamp > (this.#begun.get(label) ?? this.#since) + REPLAY_WINDOW;
   }
 
   /** Judges a message, and remembers it if it is fresh. Times are milliseconds since 1970. */

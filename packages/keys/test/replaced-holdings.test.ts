@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ALGORITHM, Keyring, PreSharedKey } from '../src/index.ts';
-import { FILE, identitiesOf, keeperOf, LABEL, Link, link, Side } from './link.ts';
+import { REPLAY_WINDOW } from '../src/replay-cache.ts';
+import { CLOCK, FILE, identitiesOf, keeperOf, LABEL, Link, link, Side } from './link.ts';
 import { METHODS } from './methods.ts';
 
 const NOTHING = { keyring: new Keyring() };
@@ -78,5 +79,27 @@ describe('a keeper whose keys are replaced', () => {
     const again = new Side('server', keeper);
     await again.play([first as Uint8Array]);
     expect(again.failure?.reason).toBe('replay');
+  });
+
+  const elsewhere = new PreSharedKey(FILE);
+  it.each([
+    ['stayed is as before', LABEL, CLOCK, undefined],
+    ['has come may repeat: others may have accepted it', 'another', CLOCK, true],
+    ['came longer ago than that counts is as before', 'another', CLOCK - REPLAY_WINDOW - 1, undefined],
+  ])('early data under a key that %s', async (_, before, came, mayRepeat) => {
+    const recorded = link();
+    recorded.client.registry.negotiate({ algorithm: ALGORITHM.PSK, label: LABEL, authority: 'a.example' });
+    await recorded.client.settle();
+    let now = came;
+    const had = new Keyring();
+    had.add(elsewhere, { label: before, authorities: ['a.example'] });
+    const keeper = keeperOf('server', { keyring: had, replaysKnownSince: 0, clock: () => now });
+    const keyring = new Keyring();
+    keyring.add(elsewhere, { authorities: ['a.example'] });
+    keeper.replace({ keyring });
+    now = CLOCK;
+    const server = new Side('server', keeper);
+    await server.play(recorded.client.outbox);
+    expect(server.registry.receiver(1, 0)?.info.mayRepeat).toBe(mayRepeat);
   });
 });

@@ -96,7 +96,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   // Only now: the cache is for messages of holders of the key, and nobody else learns how it judges.
   const admission = environment.admit(offer.label, nonce, timestamp);
   if (admission !== 'fresh') throw keyFailure(admission === 'full' ? 'replay-cache-full' : admission);
-  const mayRepeat = !environment.remembers(timestamp);
+  const mayRepeat = !environment.remembers(offer.label, timestamp);
 
   const first = extendTranscript(transcript, frame);
   const answer = message(context, true, concat(environment.random(HASH_LENGTH), NO_TAG));
