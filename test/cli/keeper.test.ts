@@ -116,18 +116,18 @@ describe('keymux keeper', () => {
 describe('what cannot be meant', () => {
   const SOCKET = 'unix:/nonexistent/keeper.sock';
   test.each<[string[], number, RegExp]>([
-    [['keeper'], 2, /no socket to listen on: give --listen unix:\/PATH/],
-    [['keeper', '--listen', '127.0.0.1:7000'], 2, /--listen 127\.0\.0\.1:7000: write unix:\/PATH/],
+    [['keeper'], 2, /no socket to listen on: give --listen unix:PATH/],
+    [['keeper', '--listen', '127.0.0.1:7000'], 2, /--listen 127\.0\.0\.1:7000: write unix:PATH/],
     [['keeper', '--listen', SOCKET], 2, /nothing to keep: give --key NAME=FILE/],
     [['keeper', '--listen', SOCKET, '--key', 'al pha=k'], 2, /"al pha" is no host name/],
     [['keeper', '--listen', SOCKET, '--key', '/nonexistent/key'], 2, /\/nonexistent\/key/],
     [['keeper', '--listen', SOCKET, '--authorized-keys', 'x'], 2, /--authorized-keys needs --identity/],
-    [['origin', '--host', ALPHA, '--keeper', '/run/keeper.sock'], 2, /write unix:\/PATH/],
+    [['origin', '--host', ALPHA, '--keeper', '/run/keeper.sock'], 2, /write unix:PATH/],
     [['origin', '--key', `${ALPHA}=k`, '--keeper', SOCKET], 2, /--key goes with keymux keeper/],
     [['origin', '--host', ALPHA, '--identity', 'agent', '--keeper', SOCKET], 2, /--identity goes with/],
     [['origin', '--host', ALPHA, '--authorized-keys', 'x', '--keeper', SOCKET], 2, /--authorized-keys goes/],
     [['proxy', '--key', 'k', '--keeper', SOCKET], 2, /--key goes with keymux keeper/],
-    [['proxy', '--keeper', SOCKET], 3, /keeper cannot be reached; start it first[\s\S]*nothing listens on/],
+    [['proxy', '--keeper', SOCKET], 3, /keeper at unix:\/nonexistent\/keeper\.sock cannot be reached; start it first[\s\S]*nothing listens on/],
   ])('%s', async (args, status, message) => {
     const { code, stderr } = await keymuxInside(args);
     expect([code, stderr]).toEqual([status, expect.stringMatching(message)]);

@@ -2,6 +2,7 @@ import {
   ALGORITHM,
   type Identities,
   KEY_FILE_MAX,
+  type KeeperHoldings,
   Keyring,
   LocalKeeper,
   PreSharedKey,
@@ -35,13 +36,24 @@ type RolesFor = (authorities: readonly string[]) => readonly Role[];
 export const serverRoles: RolesFor = (authorities) =>
   authorities.every((authority) => authority === '') ? ['responder'] : ['initiator', 'responder'];
 
-/** Reads key files into a keeper of this process. Throws KeyError if a file cannot be used. */
+/** Reads key files into a keeper of this process. Rejects with KeyError if a file cannot be used. */
 export async function loadKeys(
   uses: KeyUses,
   rolesFor: RolesFor,
   output: Output,
-  { algorithms, anonymous = [], identities }: KeyPolicy = {},
+  policy: KeyPolicy = {},
 ): Promise<LoadedKeys> {
+  const { holdings, labels } = await loadHoldings(uses, rolesFor, output, policy);
+  return { keeper: new LocalKeeper(holdings), labels };
+}
+
+/** The same for a keeper that there is, to replace what it has. */
+export async function loadHoldings(
+  uses: KeyUses,
+  rolesFor: RolesFor,
+  output: Output,
+  { algorithms, anonymous = [], identities }: KeyPolicy = {},
+): Promise<Pick<LoadedKeys, 'labels'> & { readonly holdings: KeeperHoldings }> {
   const keyring = new Keyring();
   const labels = new Map<string, string>();
   const byLabel = new Map<string, { key: PreSharedKey; authorities: string[] }>();
@@ -57,7 +69,7 @@ export async function loadKeys(
   }
   const proving = algorithms?.filter((id) => id !== ALGORITHM.ANONYMOUS);
   const allowed = proving === undefined ? {} : { algorithms: proving };
-  return { keeper: new LocalKeeper({ keyring, anonymous, identities, ...allowed }), labels };
+  return { holdings: { keyring, anonymous, identities, ...allowed }, labels };
 }
 
 /** Reads a key file. Rejects with KeyError if it cannot be used. */

@@ -23,7 +23,7 @@ const identityOption = (describe: string) =>
 
 const KEEPER = {
   type: 'string',
-  describe: 'unix:/PATH of a keymux keeper that has the keys, instead of --key and --identity',
+  describe: 'unix:PATH of a keymux keeper that has the keys, instead of --key and --identity',
 } as const;
 
 const KEYLOG = {
@@ -217,7 +217,7 @@ export const keeperOptions = (argv: Argv): Argv =>
     .option('listen', {
       type: 'string',
       array: true,
-      describe: 'unix:/PATH, for all keys, or NAME=unix:/PATH, for those of one host; repeatable',
+      describe: 'unix:PATH, for all keys, or NAME=unix:PATH, for those of one host; repeatable',
     })
     .option('group', {
       type: 'boolean',

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { connectUnix, RemoteKeeper } from '@keymux/keeper';
 import type { KeptKey, KeyHolder } from '@keymux/keys';
 import { z } from 'zod';
@@ -8,8 +9,9 @@ import type { Output } from './output.ts';
 export const keeperAddress = z
   .string()
   .transform((text, context) => {
-    if (text.startsWith('unix:/')) return text.slice('unix:'.length);
-    context.addIssue({ code: 'custom', message: 'write unix:/PATH, where keymux keeper listens' });
+    const [, path] = /^unix:(.+)$/.exec(text) ?? [];
+    if (path !== undefined) return resolve(path);
+    context.addIssue({ code: 'custom', message: 'write unix:PATH, where keymux keeper listens' });
     return z.NEVER;
   })
   .optional();
@@ -43,7 +45,10 @@ export async function withKeeper(
     throw new ConfigError(
       `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
     );
-  const keeper = await RemoteKeeper.connect({ connect: (signal) => connectUnix(path, signal) });
+  const keeper = await RemoteKeeper.connect({
+    name: `at unix:${path}`,
+    connect: (signal) => connectUnix(path, signal),
+  });
   keeper.on('away', (error) => {
     const { message } = (error.cause ?? error) as Error;
     output.log({ event: 'keeper-away', error: message }, `${error.message} (${message})`);
@@ -54,6 +59,24 @@ export async function withKeeper(
   } finally {
     keeper.close();
   }
+}
+
+/** Says which hosts lose their keys or get some, where the keeper is told so while it runs. */
+export function watchHosts(keeper: RemoteKeeper, hosts: ReadonlySet<string>, output: Output): void {
+  const keyless = (): Set<string> =>
+    new Set([...hosts].filter((name) => keptFor(keeper, name) === undefined));
+  let before = keyless();
+  keeper.on('changed', () => {
+    const now = keyless();
+    for (const host of hosts) {
+      if (now.has(host) === before.has(host)) continue;
+      const text = now.has(host)
+        ? 'the keeper has no key for it any more'
+        : 'the keeper has a key for it now';
+      output.log({ event: now.has(host) ? 'key-gone' : 'key-there', host }, `${host}: ${text}`);
+    }
+    before = now;
+  });
 }
 
 /** What a keeper has for an authority, what proves most first; undefined if there is nothing. */

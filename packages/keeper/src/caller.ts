@@ -43,6 +43,8 @@ export class Caller {
   #lastRun = 0;
   #lastId = 0;
   #told = false;
+  /** What it was last told that there is, as text. */
+  #announced = '';
 
   constructor(duplex: Duplex, options: CallerOptions) {
     this.#options = options;
@@ -60,6 +62,15 @@ export class Caller {
 
   close(): void {
     this.#channel.close(new Error('the keeper stops'));
+  }
+
+  /** Tells the caller what it may ask for, if that is something else than it was told before. */
+  announce(): void {
+    if (!this.#greeted) return;
+    const holdings = this.#holdings();
+    const text = JSON.stringify(holdings);
+    if (text !== this.#announced) this.#send({ type: 'changed', ...holdings });
+    this.#announced = text;
   }
 
   #receive(head: unknown, data: Uint8Array): void {
@@ -91,8 +102,14 @@ export class Caller {
       this.#send({ type: 'refused', reason: 'version', versions: VERSIONS });
       throw new ProtocolError(`no version in common: it speaks ${versions.join(', ')}`);
     }
+    const holdings = this.#holdings();
+    this.#announced = JSON.stringify(holdings);
+    this.#send({ type: 'welcome', version, ...holdings });
+  }
+
+  #holdings(): Pick<KeyHolder, 'algorithms' | 'kept'> {
     const { algorithms, kept } = this.#options.keeper;
-    this.#send({ type: 'welcome', version, algorithms, kept });
+    return { algorithms, kept };
   }
 
   #begin(request: Question & { type: 'start' | 'accept' }, data: Uint8Array, verdict: AccountVerdict): void {

@@ -7,10 +7,14 @@ export class ProtocolError extends Error {
   readonly code = 'ERR_KEYMUX_KEEPER_PROTOCOL';
 }
 
-/** There is no keeper to ask now. Nothing has been sent to the peer; it can be tried again. */
-export function keeperAway(problem: string, cause?: unknown): KeyError {
-  const message = `the keeper ${problem}; sessions go on, and keys can be negotiated again as soon as it is back`;
+/** There is no keeper to ask now. Nothing has been sent to the peer; it can be tried again. `name` is that of the keeper, empty if it has none. */
+export function keeperAway(name: string, problem: string, cause?: unknown): KeyError {
+  const message = `${nameOfKeeper(name)} ${problem}; sessions go on, and keys can be negotiated again as soon as it is back`;
   return new KeyError('ERR_KEYMUX_KEEPER_AWAY', message, { cause });
+}
+
+export function nameOfKeeper(name: string): string {
+  return name === '' ? 'the keeper' : `the keeper ${name}`;
 }
 
 /** What a caller learns of an error: what it is and what it ends, and no text, which may name what is the keeper's alone. */

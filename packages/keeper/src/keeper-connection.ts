@@ -3,6 +3,7 @@ import type { KeyError } from '@keymux/keys';
 import { Channel } from './channel.ts';
 import { errorOf, keeperAway, ProtocolError } from './errors.ts';
 import {
+  type Changed,
   MAX_REPLY,
   type Question,
   type Reply,
@@ -22,11 +23,15 @@ export interface ReceivedStep {
 }
 
 export interface KeeperConnectionOptions {
+  /** What the keeper is called in messages; may be empty. */
+  readonly name: string;
   /** Milliseconds for each answer. */
   readonly timeout: number;
   /** The connection is over, whether it was welcomed or not; called once. */
   readonly onClose: (error: KeyError) => void;
   readonly onWelcome: (welcome: Welcome) => void;
+  /** There is something else to ask for than before. */
+  readonly onChange: (changed: Changed) => void;
 }
 
 interface Waiting {
@@ -63,7 +68,7 @@ export class KeeperConnection {
   /** Rejects with KeyError. */
   ask(question: WithoutId<Question>, data?: Uint8Array): Promise<ReceivedStep> {
     return new Promise((resolve, reject) => {
-      if (this.#channel.closed) return reject(keeperAway('is not there'));
+      if (this.#channel.closed) return reject(keeperAway(this.#options.name, 'is not there'));
       const id = ++this.#lastId;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
@@ -87,10 +92,12 @@ export class KeeperConnection {
     const parsed = replySchema.safeParse(head);
     if (!parsed.success) throw malformed();
     const reply = parsed.data;
-    if (this.#welcomed !== (reply.type === 'step' || reply.type === 'failed')) throw malformed();
+    const isGreeting = reply.type === 'welcome' || reply.type === 'refused';
+    if (this.#welcomed === isGreeting) throw malformed();
     if (reply.type !== 'step' && data.length > 0) throw malformed();
     if (reply.type === 'refused') throw new ProtocolError(refusal(reply));
     if (reply.type === 'welcome') this.#welcome(reply);
+    else if (reply.type === 'changed') this.#options.onChange(reply);
     else this.#settle(reply, data);
   }
 
@@ -117,7 +124,7 @@ export class KeeperConnection {
 
   #closed(cause: Error): void {
     clearTimeout(this.#greeting);
-    const error = keeperAway('cannot be reached', cause);
+    const error = keeperAway(this.#options.name, 'cannot be reached', cause);
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
       reject(error);
@@ -127,7 +134,8 @@ export class KeeperConnection {
   }
 
   #unanswered(): KeyError {
-    return keeperAway(`does not answer within ${this.#options.timeout} ms`);
+    const { name, timeout } = this.#options;
+    return keeperAway(name, `does not answer within ${timeout} ms`);
   }
 }
 

@@ -27,6 +27,13 @@ export interface KeeperServerOptions {
   readonly now?: () => number;
 }
 
+export interface ServeOptions {
+  /** Who it is, for the audit log; by default a number. */
+  readonly name?: string;
+  /** What is done for this caller; by default what is done for all. */
+  readonly keeper?: KeyHolder;
+}
+
 interface KeeperServerEvents {
   audit: [entry: AuditEntry];
 }
@@ -62,9 +69,12 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     await chmod(path, mode);
   }
 
-  /** Serves whoever is at the other end of a connection. `name` stands in the audit log; by default a number. */
-  serve(connection: Duplex, name = String(++this.#lastCaller)): void {
-    const { keeper, maxCallers, maxRuns, requests, helloTimeout, now } = this.#options;
+  /** Serves whoever is at the other end of a connection. */
+  serve(
+    connection: Duplex,
+    { name = String(++this.#lastCaller), keeper = this.#options.keeper }: ServeOptions = {},
+  ): void {
+    const { maxCallers, maxRuns, requests, helloTimeout, now } = this.#options;
     const audit = (entry: Omit<AuditEntry, 'caller'>): void => {
       this.emit('audit', { caller: name, ...entry });
     };
@@ -81,6 +91,11 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
       onClose: () => this.#callers.delete(caller),
     });
     this.#callers.add(caller);
+  }
+
+  /** Tells all callers what they may ask for from now on, as far as it has changed for them: after the keeper was given other keys. */
+  announce(): void {
+    for (const caller of this.#callers) caller.announce();
   }
 
   /** Stops listening and disconnects all callers. Runs in progress are forgotten. */

@@ -54,9 +54,8 @@ export type Request = z.output<typeof requestSchema>;
 /** What is answered by `step` or `failed`. */
 export type Question = Exclude<Request, { type: 'hello' | 'abandon' }>;
 
-const welcome = z.strictObject({
-  type: z.literal('welcome'),
-  version: number,
+/** What a caller may ask for. */
+const holdings = {
   algorithms: z.array(byte).max(32).readonly(),
   kept: z
     .array(
@@ -68,7 +67,9 @@ const welcome = z.strictObject({
       }),
     )
     .readonly(),
-});
+};
+const welcome = z.strictObject({ type: z.literal('welcome'), version: number, ...holdings });
+const changed = z.strictObject({ type: z.literal('changed'), ...holdings });
 
 const refused = z.strictObject({
   type: z.literal('refused'),
@@ -127,9 +128,10 @@ const failed = z.strictObject({
 });
 
 /** What the keeper may say. */
-export const replySchema = z.discriminatedUnion('type', [welcome, refused, step, failed]);
+export const replySchema = z.discriminatedUnion('type', [welcome, changed, refused, step, failed]);
 export type Reply = z.output<typeof replySchema>;
 export type Welcome = z.output<typeof welcome>;
+export type Changed = z.output<typeof changed>;
 export type StepHead = z.output<typeof step>;
 export type SecretHead = z.output<typeof secretSchema>;
 export type Failed = z.output<typeof failed>;

@@ -12,13 +12,14 @@ import {
   Secret,
   type Step,
 } from '@keymux/keys';
-import { keeperAway } from './errors.ts';
+import { keeperAway, nameOfKeeper } from './errors.ts';
 import { KeeperConnection, type ReceivedStep } from './keeper-connection.ts';
-import type { Welcome } from './messages.ts';
 
 export interface RemoteKeeperOptions {
   /** Opens a connection to the keeper. Rejects if there is none now. */
   readonly connect: (signal: AbortSignal) => Promise<Duplex>;
+  /** What the keeper is called in messages, such as its address. */
+  readonly name?: string;
   /** Milliseconds for each answer; 9,500 by default, less than a run may take and more than an ssh-agent may. */
   readonly timeout?: number;
   /** First and longest wait before the keeper is looked for again, in milliseconds; 100 and 5,000 by default. */
@@ -30,7 +31,12 @@ interface RemoteKeeperEvents {
   away: [error: KeyError];
   /** It is there again. */
   back: [];
+  /** It has other keys than before, so `kept` or `algorithms` says something else. */
+  changed: [];
 }
+
+/** What there is to ask for. */
+type Holdings = Pick<KeyHolder, 'algorithms' | 'kept'>;
 
 /** A run, with the connection that knows it. */
 interface Run {
@@ -49,14 +55,14 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   #connection: KeeperConnection | undefined;
   /** The last connection that was made, welcome or not. */
   #latest: KeeperConnection | undefined;
-  #welcome: Welcome = { type: 'welcome', version: 0, algorithms: [], kept: [] };
+  #holdings: Holdings = { algorithms: [], kept: [] };
   #lastRun = 0;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
 
   private constructor(options: RemoteKeeperOptions) {
     super();
-    this.#options = { timeout: 9_500, backoff: { least: 100, most: 5_000 }, ...options };
+    this.#options = { name: '', timeout: 9_500, backoff: { least: 100, most: 5_000 }, ...options };
   }
 
   /** Rejects with KeyError `ERR_KEYMUX_KEEPER_AWAY` if there is no keeper to begin with. */
@@ -66,19 +72,19 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
       await keeper.#connect();
     } catch (error) {
       const { cause = error } = error as Error;
-      const message = 'the keeper cannot be reached; start it first, or correct where it is';
+      const message = `${nameOfKeeper(keeper.#options.name)} cannot be reached; start it first, or correct where it is`;
       throw new KeyError('ERR_KEYMUX_KEEPER_AWAY', message, { cause });
     }
     return keeper;
   }
 
-  /** What the keeper allowed when it was last there. */
+  /** What the keeper allows, or allowed when it was last there. */
   get algorithms(): readonly number[] {
-    return this.#welcome.algorithms;
+    return this.#holdings.algorithms;
   }
 
   get kept(): readonly KeptKey[] {
-    return this.#welcome.kept;
+    return this.#holdings.kept;
   }
 
   async start(context: RunContext, offer: Offer): Promise<Step> {
@@ -100,7 +106,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
 
   async receive(run: number, frame: Uint8Array): Promise<Step> {
     const known = this.#runs.get(run);
-    if (known === undefined) throw keeperAway('was away, and does not know this run');
+    if (known === undefined) throw keeperAway(this.#options.name, 'was away, and does not know this run');
     this.#runs.delete(run);
     const { connection, inner } = known;
     return this.#step(connection, await connection.ask({ type: 'receive', run: inner }, frame), run);
@@ -120,7 +126,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   }
 
   #there(): KeeperConnection {
-    if (this.#connection === undefined) throw keeperAway('is away');
+    if (this.#connection === undefined) throw keeperAway(this.#options.name, 'is away');
     return this.#connection;
   }
 
@@ -138,19 +144,20 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   }
 
   async #connect(): Promise<void> {
-    const { connect, timeout } = this.#options;
+    const { connect, name, timeout } = this.#options;
     const { signal } = this.#stop;
     const duplex = await connect(AbortSignal.any([signal, AbortSignal.timeout(timeout)])).catch((error) => {
-      throw keeperAway('cannot be reached', error);
+      throw keeperAway(name, 'cannot be reached', error);
     });
     await new Promise<void>((resolve, reject) => {
       const connection = new KeeperConnection(duplex, {
-        timeout,
+        ...{ name, timeout },
         onWelcome: (welcome) => {
-          this.#welcome = welcome;
           this.#connection = connection;
+          this.#take(welcome);
           resolve();
         },
+        onChange: (changed) => this.#take(changed),
         onClose: (error) => {
           reject(error); // without effect once it was welcome
           if (this.#connection === connection) this.#lost(error);
@@ -159,6 +166,12 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
       this.#latest = connection;
       if (signal.aborted) connection.close(signal.reason);
     });
+  }
+
+  #take({ algorithms, kept }: Holdings): void {
+    const before = JSON.stringify(this.#holdings);
+    this.#holdings = { algorithms, kept };
+    if (JSON.stringify(this.#holdings) !== before) this.emit('changed');
   }
 
   #lost(error: KeyError): void {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { createServer, Server } from 'node:net';
-import type { KeyHolder } from '@keymux/keys';
+import { type KeyHolder, Keyring } from '@keymux/keys';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CONTEXT, HELLO, message, RawCaller, serveKeeper } from '../../../test/support/remote-keepers.ts';
 import { Scope } from '../../../test/support/scope.ts';
@@ -134,6 +134,42 @@ describe('whoever says anything else is disconnected', () => {
     caller.socket.write(Buffer.concat([next(2), next(3)]));
     await caller.closed;
     expect(violations(audit)).toEqual(['a message for a run that awaits none']);
+  });
+});
+
+describe('a keeper that is given other keys', () => {
+  const ALL = { type: 'changed', algorithms: [1, 2, 3, 6] };
+  const keptFor = (authority: string) => ({ label: keys.of(authority), authority, proves: 'key' });
+
+  test('tells each caller what has changed for him, and nobody what has not', async () => {
+    const keeper = keys.keeper();
+    const { server, path, caller } = await greeted({}, keeper);
+    const alone = await RawCaller.connect(scope, path);
+    const silent = await RawCaller.connect(scope, path); // says no hello
+    alone.send(HELLO);
+    await alone.reply(0);
+    server.announce();
+    const keyring = new Keyring();
+    keyring.add(keys.alpha, { authorities: [ALPHA] });
+    keeper.replace({ keyring });
+    server.announce();
+    server.announce();
+    expect(await caller.reply(1)).toMatchObject({ ...ALL, kept: [keptFor(ALPHA)] });
+    expect(await alone.reply(1)).toMatchObject({ ...ALL, kept: [keptFor(ALPHA)] });
+    caller.send(START);
+    expect(await caller.reply(2)).toMatchObject({ type: 'step' });
+    expect([caller.replies.length, alone.replies.length, silent.replies.length]).toEqual([3, 2, 0]);
+  });
+
+  test('tells nobody of what he may not use', async () => {
+    const keeper = keys.keeper();
+    const { server, caller } = await greeted({}, keeper.limitedTo(['beta.test']));
+    const keyring = new Keyring();
+    keyring.add(keys.beta, { authorities: ['beta.test'] });
+    keeper.replace({ keyring });
+    server.announce();
+    caller.send(START);
+    expect(await caller.reply(1)).toMatchObject({ type: 'failed', code: 'ERR_KEYMUX_KEY_UNKNOWN' });
   });
 });
 

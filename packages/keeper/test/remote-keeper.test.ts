@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { ALGORITHM, type KeyHolder, REJECT_REASON, type RunContext, type Step } from '@keymux/keys';
+import { ALGORITHM, type KeyHolder, Keyring, REJECT_REASON, type RunContext, type Step } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KeeperDouble } from '../../../test/support/keepers.ts';
 import {
@@ -198,6 +198,7 @@ describe('a keeper that is none', () => {
   test.each<[string, Buffer]>([
     ['welcomes twice', message(WELCOME)],
     ['answers what was not asked', message({ ...STEP, id: 2 })],
+    ['changes in a way that there is not', message({ type: 'changed', kept: [] })],
     ['leaves out a secret', message({ ...STEP, secrets: [SECRET] }, new Uint8Array(31))],
     ['adds a secret', message(STEP, new Uint8Array(32))],
     [
@@ -244,6 +245,28 @@ test('the wait before it looks for the keeper again grows, and is left to chance
   for (const [index, least] of [20, 40, 40, 40].entries()) expect(waits[index]).toBeGreaterThan(least - 2);
 });
 
+test('it says so when the keeper has other keys, also if that happened while it was away', async () => {
+  const local = keys.keeper();
+  const { server, path } = await serveKeeper(scope, local);
+  const keeper = await connectKeeper(scope, path);
+  const only = (authority: string) => {
+    const keyring = new Keyring();
+    keyring.add(keys.alpha, { authorities: [authority] });
+    return { keyring };
+  };
+  const changed = once(keeper, 'changed');
+  local.replace(only('one.test'));
+  server.announce();
+  await changed;
+  expect(keeper.kept.map(({ authority }) => authority)).toEqual(['one.test']);
+  const changedAway = once(keeper, 'changed');
+  await server.close();
+  local.replace(only('two.test'));
+  await serveKeeper(scope, local, {}, path);
+  await changedAway;
+  expect(keeper.kept.map(({ authority }) => authority)).toEqual(['two.test']);
+});
+
 test('it lets go of a keeper that has not welcomed it yet', async () => {
   const { server, path } = await serveKeeper(scope, keys.keeper());
   const keeper = await connectKeeper(scope, path);
@@ -260,7 +283,7 @@ test('it lets go of a keeper that has not welcomed it yet', async () => {
 
 test('one connection may be given instead of a path', async () => {
   const server = new KeeperServer({ keeper: keys.keeper() });
-  const ends = createServer((socket) => server.serve(socket, 'worker 7'));
+  const ends = createServer((socket) => server.serve(socket, { name: 'worker 7' }));
   const path = (await scope.directory())('pair.sock');
   await once(ends.listen(path), 'listening');
   scope.defer(() => ends.close());

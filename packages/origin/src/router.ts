@@ -7,9 +7,9 @@ export interface HostOptions {
   readonly name: string;
   readonly handler: Handler;
   /** Label of the key to prompt clients with; see OriginRequest.sealAnswer. */
-  readonly promptLabel?: string;
+  readonly promptLabel?: string | undefined;
   /** ALG_ID, or several in the order of preference; by default those for shared keys. */
-  readonly promptAlgorithm?: number | readonly number[];
+  readonly promptAlgorithm?: number | readonly number[] | undefined;
   /** Answer nothing of this host in the clear. */
   readonly sealed?: boolean;
   /** What clients are to remember (spec 9.8): by default, for 30 days, that a `sealed` host is never to be asked with less; else nothing. */

@@ -1,25 +1,24 @@
 import { type AuditEntry, KeeperServer } from '@keymux/keeper';
-import { isAuthority, type KeyHolder, type LocalKeeper } from '@keymux/keys';
+import { type KeyHolder, LocalKeeper } from '@keymux/keys';
 import { z } from 'zod';
 import { AuditLog } from '../audit-log.ts';
 import { flag, list, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { harden } from '../hardening.ts';
-import { serverIdentities } from '../identities.ts';
-import { addUse, loadKeys, serverRoles } from '../keys.ts';
+import { KEPT_OPTIONS, loadKept } from '../keeper/kept.ts';
 import type { Output } from '../output.ts';
+import { onReload } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 const schema = z.object({
+  ...KEPT_OPTIONS,
   listen: list,
   group: flag,
-  key: list,
-  identity: z.string().optional(),
-  authorizedKeys: z.string().optional(),
-  host: list.transform((names) => names.map((name) => name.toLowerCase())),
-  anonymous: flag,
   auditLog: z.string().optional(),
 });
+
+/** What cannot change while it runs. */
+const FIXED = ['listen', 'group', 'auditLog'] as const;
 
 /** A socket, and the host that its callers may use the keeper for; undefined for everything. */
 interface Place {
@@ -31,9 +30,9 @@ interface Place {
 export async function keeper(argv: Record<string, unknown>, output: Output): Promise<void> {
   const config = await readConfig(schema, argv);
   const places = config.listen.map(placeOf);
-  if (places.length === 0) throw new ConfigError('no socket to listen on: give --listen unix:/PATH');
+  if (places.length === 0) throw new ConfigError('no socket to listen on: give --listen unix:PATH');
   harden(output);
-  const local = await load(config, output);
+  const local = new LocalKeeper(await loadKept(config, output));
   const log = config.auditLog === undefined ? undefined : new AuditLog(config.auditLog);
   const servers = places.map(({ host }) => new KeeperServer({ keeper: partOf(local, host) }));
   const close = async (): Promise<void> => {
@@ -62,32 +61,25 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
     await close(); // those that listen already
     throw error;
   }
+  const endReloads = onReload(async () => {
+    const next = await readConfig(schema, argv);
+    for (const name of FIXED) {
+      if (JSON.stringify(next[name]) !== JSON.stringify(config[name]))
+        output.warn(`${name} changes only with a new start; it stays as it was`);
+    }
+    const holdings = await loadKept(next, output);
+    log?.reopen();
+    local.replace(holdings);
+    for (const server of servers) server.announce();
+  }, output);
   await serveUntilSignal(
     'keeper',
     { close },
     places.map(({ path }) => path),
     output,
     stop,
-  );
+  ).finally(endReloads);
   if (failure !== undefined) throw failure;
-}
-
-/** The only place where a server's key files are read, or its ssh-agent is asked, if it has a keeper. */
-async function load(
-  { key, host, anonymous, ...identity }: z.output<typeof schema>,
-  output: Output,
-): Promise<LocalKeeper> {
-  const uses = new Map<string, string[]>();
-  for (const entry of key) addUse(uses, ...useOf(entry));
-  // One identity is for hosts, or for the peer itself: each has a trust list of its own (spec 9.1).
-  const authorities = host.length > 0 ? host : [''];
-  const identities = await serverIdentities(identity, authorities, output);
-  if (uses.size === 0 && identities === undefined && !anonymous)
-    throw new ConfigError(
-      'nothing to keep: give --key NAME=FILE for a host, --key FILE for a proxy, or --identity',
-    );
-  const policy = { anonymous: anonymous ? authorities : [], identities };
-  return (await loadKeys(uses, serverRoles, output, policy)).keeper;
 }
 
 function partOf(local: LocalKeeper, host: string | undefined): KeyHolder {
@@ -98,19 +90,11 @@ function partOf(local: LocalKeeper, host: string | undefined): KeyHolder {
   );
 }
 
-/** `unix:/PATH`, or `NAME=unix:/PATH`. */
+/** `unix:PATH`, or `NAME=unix:PATH`. */
 function placeOf(text: string): Place {
   const [, name, path] = /^(?:([^=/]+)=)?unix:(.+)$/.exec(text) ?? [];
-  if (path === undefined) throw new ConfigError(`--listen ${text}: write unix:/PATH, or NAME=unix:/PATH`);
+  if (path === undefined) throw new ConfigError(`--listen ${text}: write unix:PATH, or NAME=unix:PATH`);
   return { path, host: name?.toLowerCase() };
-}
-
-/** `NAME=FILE` for a host, `FILE` for the peer itself. */
-function useOf(text: string): [path: string, authority: string] {
-  const [, name, path] = /^([^=/]+)=(.+)$/.exec(text) ?? [];
-  if (name === undefined || path === undefined) return [text, ''];
-  if (!isAuthority(name.toLowerCase())) throw new ConfigError(`--key ${text}: "${name}" is no host name`);
-  return [path, name.toLowerCase()];
 }
 
 /** How people read an entry; undefined for those that come with every run. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { RemoteKeeper } from '@keymux/keeper';
 import { ALGORITHM, type Identities, type KeptKey, type KeyHolder } from '@keymux/keys';
 import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
 import { DEFAULT_SERVER_LIMITS, SERVER_RANGES } from '@keymux/streams';
@@ -12,7 +13,7 @@ import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { logRefusals } from '../refusals.ts';
 import { serveUntilSignal } from '../serve.ts';
-import { keeperAddress, keptFor, withKeeper } from '../server-keeper.ts';
+import { keeperAddress, keptFor, watchHosts, withKeeper } from '../server-keeper.ts';
 
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
@@ -43,7 +44,7 @@ export async function origin(argv: Record<string, unknown>, output: Output): Pro
   await withKeeper(config, config.key.size > 0, output, (remote) => serve(config, remote, output));
 }
 
-async function serve(config: Config, remote: KeyHolder | undefined, output: Output): Promise<void> {
+async function serve(config: Config, remote: RemoteKeeper | undefined, output: Output): Promise<void> {
   const names = new Set([
     ...config.host.map((name) => name.toLowerCase()),
     ...config.key.keys(),
@@ -84,8 +85,14 @@ async function serve(config: Config, remote: KeyHolder | undefined, output: Outp
         name,
         sealed: config.sealed,
         keyEachWay: config.keyEachWay.has(name),
-        ...promptFor(keptFor(keeper, name), config.algorithm),
         handler: directory === undefined ? demoSite({ name, secret }) : await files(directory),
+        // Asked each time: a keeper can be given other keys while it runs.
+        get promptLabel() {
+          return keptFor(keeper, name)?.label;
+        },
+        get promptAlgorithm() {
+          return promptAlgorithmFor(keptFor(keeper, name), config.algorithm);
+        },
       };
     }),
   );
@@ -120,6 +127,7 @@ async function serve(config: Config, remote: KeyHolder | undefined, output: Outp
     });
   });
   logRefusals(server, output);
+  if (remote !== undefined) watchHosts(remote, names, output);
   await serveUntilSignal('origin', server, await server.listen(config.listen), output);
 }
 
@@ -148,14 +156,12 @@ function checkBehindFront({ origin, keyEachWay }: Config, clear: readonly string
 }
 
 /** What clients are prompted with: the key of the host, its identity, or a key that proves nobody where that is allowed. */
-function promptFor(
+function promptAlgorithmFor(
   kept: KeptKey | undefined,
   algorithm: readonly number[],
-): Pick<HostOptions, 'promptLabel' | 'promptAlgorithm'> {
-  if (kept === undefined) return {};
-  const { label: promptLabel, proves } = kept;
-  const promptAlgorithm = { key: algorithm, identity: ALGORITHM.SIGNED, nobody: ALGORITHM.ANONYMOUS }[proves];
-  return { promptLabel, promptAlgorithm };
+): HostOptions['promptAlgorithm'] {
+  if (kept === undefined) return undefined;
+  return { key: algorithm, identity: ALGORITHM.SIGNED, nobody: ALGORITHM.ANONYMOUS }[kept.proves];
 }
 
 async function files(directory: string): Promise<Handler> {
