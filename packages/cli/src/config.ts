@@ -119,7 +119,7 @@ export async function readSettings<T extends z.ZodObject>(
     sources.set(name, { option: optionName(name), from });
   }
   const parsed = schema.safeParse(merged);
-  if (parsed.success) return new Settings(parsed.data, sources);
+  if (parsed.success) return new Settings(parsed.data, merged, sources);
   const problems = parsed.error.issues.map(({ path, message }) => {
     const [name = ''] = path;
     const value = merged[String(name)];

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { connectUnix, RemoteKeeper } from '@keymux/keeper';
-import type { KeptKey, KeyHolder } from '@keymux/keys';
+import type { KeptKey } from '@keymux/keys';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
 import type { Output } from './output.ts';
@@ -19,28 +19,28 @@ export const keeperAddress = z
 /** Options that are the keeper's, where there is one. */
 export interface KeeperOptions {
   readonly keeper?: string | undefined;
+  readonly key?: readonly string[] | ReadonlyMap<string, string>;
   readonly identity?: string | undefined;
   readonly authorizedKeys?: string | undefined;
 }
 
 /**
- * Runs a server with the keeper that --keeper names, or with undefined if there is no such option. A process that has a keeper reads no keys. Rejects
- * with ConfigError if it is told to, and with KeyError if the keeper cannot be reached.
+ * The keeper that --keeper names; undefined if there is no such option. A process that has a keeper reads no keys. Rejects with ConfigError if it is told
+ * to, and with KeyError if the keeper cannot be reached. Whoever asks closes it.
  */
-export async function withKeeper(
-  { keeper: path, identity, authorizedKeys }: KeeperOptions,
-  hasKeys: boolean,
+export async function remoteKeeper(
+  { keeper: path, key = [], identity, authorizedKeys }: KeeperOptions,
   output: Output,
-  serve: (keeper: RemoteKeeper | undefined) => Promise<void>,
-): Promise<void> {
-  if (path === undefined) return serve(undefined);
-  const given = hasKeys
-    ? '--key'
-    : identity
-      ? '--identity'
-      : authorizedKeys
-        ? '--authorized-keys'
-        : undefined;
+): Promise<RemoteKeeper | undefined> {
+  if (path === undefined) return undefined;
+  const given =
+    [...key].length > 0
+      ? '--key'
+      : identity
+        ? '--identity'
+        : authorizedKeys
+          ? '--authorized-keys'
+          : undefined;
   if (given !== undefined)
     throw new ConfigError(
       `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
@@ -54,17 +54,13 @@ export async function withKeeper(
     output.log({ event: 'keeper-away', error: message }, `${error.message} (${message})`);
   });
   keeper.on('back', () => output.log({ event: 'keeper-back' }, 'the keeper is back'));
-  try {
-    await serve(keeper);
-  } finally {
-    keeper.close();
-  }
+  return keeper;
 }
 
 /** Says which hosts lose their keys or get some, where the keeper is told so while it runs. */
 export function watchHosts(keeper: RemoteKeeper, hosts: ReadonlySet<string>, output: Output): void {
   const keyless = (): Set<string> =>
-    new Set([...hosts].filter((name) => keptFor(keeper, name) === undefined));
+    new Set([...hosts].filter((name) => keptFor(keeper.kept, name) === undefined));
   let before = keyless();
   keeper.on('changed', () => {
     const now = keyless();
@@ -80,7 +76,7 @@ export function watchHosts(keeper: RemoteKeeper, hosts: ReadonlySet<string>, out
 }
 
 /** What a keeper has for an authority, what proves most first; undefined if there is nothing. */
-export function keptFor({ kept }: KeyHolder, authority: string): KeptKey | undefined {
+export function keptFor(kept: readonly KeptKey[], authority: string): KeptKey | undefined {
   const all = kept.filter((key) => key.authority === authority);
   return PROOFS.map((proves) => all.find((key) => key.proves === proves)).find((key) => key !== undefined);
 }

@@ -29,10 +29,13 @@ export interface Chosen<T> {
 /** The checked options of a command, and where each comes from. */
 export class Settings<T extends object> {
   readonly values: T;
+  /** The values as they were given, which the same schema takes in another process. */
+  readonly given: Readonly<Record<string, unknown>>;
   readonly #sources: ReadonlyMap<string, Source>;
 
-  constructor(values: T, sources: ReadonlyMap<string, Source>) {
+  constructor(values: T, given: Readonly<Record<string, unknown>>, sources: ReadonlyMap<string, Source>) {
     this.values = values;
+    this.given = given;
     this.#sources = sources;
   }
 

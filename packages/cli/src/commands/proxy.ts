@@ -1,15 +1,13 @@
-import type { KeyHolder } from '@keymux/keys';
-import { ConnectProxy, DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy';
+import type { KeeperHoldings, KeptKey } from '@keymux/keys';
+import { DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy';
 import { z } from 'zod';
-import { flag, list, listenAddress, readConfig } from '../config.ts';
+import { flag, list, listenAddress } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
-import { keyLogFiles } from '../key-log-files.ts';
-import { addUse, loadKeys, serverRoles } from '../keys.ts';
+import { addUse, loadHoldings, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
-import { logRefusals } from '../refusals.ts';
-import { serveUntilSignal } from '../serve.ts';
-import { keeperAddress, keptFor, withKeeper } from '../server-keeper.ts';
+import { runServer, type ServerCommand } from '../server-command.ts';
+import { keeperAddress, keptFor } from '../server-keeper.ts';
 
 const TIMEOUT = 'write milliseconds, 100 to 600000';
 
@@ -30,64 +28,37 @@ const schema = z.object({
   behindBalancer: flag,
 });
 
-type Config = z.output<typeof schema>;
+export type ProxyConfig = z.output<typeof schema>;
+
+export const proxyCommand: ServerCommand<typeof schema> = {
+  name: 'proxy',
+  schema,
+  refuse: () => undefined,
+  loadKeys,
+  check,
+  createServer: async (config, keeper, output) =>
+    (await import('../proxy-server.ts')).createProxy(config, keeper, output),
+};
 
 /** `keymux proxy` */
-export async function proxy(argv: Record<string, unknown>, output: Output): Promise<void> {
-  const config = await readConfig(schema, argv);
-  await withKeeper(config, config.key.length > 0, output, (remote) => serve(config, remote, output));
+export function proxy(argv: Record<string, unknown>, output: Output): Promise<void> {
+  return runServer(proxyCommand, argv, output);
 }
 
-async function serve(config: Config, remote: KeyHolder | undefined, output: Output): Promise<void> {
-  const keeper = remote ?? (await ownKeeper(config, output));
-  if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
-  if (keptFor(keeper, '') === undefined && !config.clear)
-    output.warn(
-      remote
-        ? 'the keeper has no --key FILE or --identity for a proxy, and there is no --clear: every CONNECT will be refused'
-        : 'no --key, --identity, --anonymous or --clear: every CONNECT will be refused',
-    );
-  const server = new ConnectProxy({
-    keeper,
-    keyLog: keyLogFiles(config.keylog, output),
-    allow: config.allow,
-    level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
-    origins: config.origin,
-    earlyConnect: config.earlyConnect,
-    limits: {
-      ...config.limit,
-      ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
-    },
-    countedBy: config.behindBalancer ? 'connection' : 'address',
-  });
-  server.on('connect', (report) => {
-    const { destination, status, level, identity, peer, payloadOutside, reason } = report;
-    const who = identity ?? 'unknown client';
-    const how = payloadOutside ? `${level}, payload protects itself` : level;
-    output.log(
-      { event: 'connect', ...report },
-      `${peer} ${who} CONNECT ${destination} ${status} (${how})${reason ? `: ${reason}` : ''}`,
-    );
-  });
-  server.on('session', (session, peer) => {
-    output.log({ event: 'session', peer });
-    session.on('close', (error) => {
-      const why = error ? { code: (error as { code?: string }).code, message: error.message } : undefined;
-      output.log(
-        { event: 'session-end', peer, error: why },
-        error && `${peer} session ended: ${error.message}`,
-      );
-    });
-  });
-  logRefusals(server, output);
-  await serveUntilSignal('proxy', server, await server.listen(config.listen), output);
-}
-
-/** A keeper in this process, which reads the keys itself. */
-async function ownKeeper(config: Config, output: Output): Promise<KeyHolder> {
+async function loadKeys(config: ProxyConfig, output: Output): Promise<KeeperHoldings> {
   const uses = new Map<string, string[]>();
   for (const path of config.key) addUse(uses, path, '');
   const anonymous = config.anonymous ? [''] : [];
   const identities = await serverIdentities(config, [''], output);
-  return (await loadKeys(uses, serverRoles, output, { anonymous, identities })).keeper;
+  return (await loadHoldings(uses, serverRoles, output, { anonymous, identities })).holdings;
+}
+
+function check(config: ProxyConfig, kept: readonly KeptKey[], output: Output): void {
+  if (config.allow.length === 0) output.warn('no --allow rule: every CONNECT will be refused');
+  if (keptFor(kept, '') !== undefined || config.clear) return;
+  output.warn(
+    config.keeper === undefined
+      ? 'no --key, --identity, --anonymous or --clear: every CONNECT will be refused'
+      : 'the keeper has no --key FILE or --identity for a proxy, and there is no --clear: every CONNECT will be refused',
+  );
 }

@@ -1,0 +1,44 @@
+import type { KeyHolder } from '@keymux/keys';
+import { ConnectProxy } from '@keymux/proxy';
+import type { ProxyConfig } from './commands/proxy.ts';
+import { keyLogFiles } from './key-log-files.ts';
+import type { Output } from './output.ts';
+import { logRefusals } from './refusals.ts';
+
+/** The sessions of `keymux proxy`. Throws ConfigError. */
+export function createProxy(config: ProxyConfig, keeper: KeyHolder, output: Output): ConnectProxy {
+  const server = new ConnectProxy({
+    keeper,
+    keyLog: keyLogFiles(config.keylog, output),
+    allow: config.allow,
+    level: config.clear ? 'none' : config.anonymous ? 'passive' : 'authenticated',
+    origins: config.origin,
+    earlyConnect: config.earlyConnect,
+    limits: {
+      ...config.limit,
+      ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
+    },
+    countedBy: config.behindBalancer ? 'connection' : 'address',
+  });
+  server.on('connect', (report) => {
+    const { destination, status, level, identity, peer, payloadOutside, reason } = report;
+    const who = identity ?? 'unknown client';
+    const how = payloadOutside ? `${level}, payload protects itself` : level;
+    output.log(
+      { event: 'connect', ...report },
+      `${peer} ${who} CONNECT ${destination} ${status} (${how})${reason ? `: ${reason}` : ''}`,
+    );
+  });
+  server.on('session', (session, peer) => {
+    output.log({ event: 'session', peer });
+    session.on('close', (error) => {
+      const why = error ? { code: (error as { code?: string }).code, message: error.message } : undefined;
+      output.log(
+        { event: 'session-end', peer, error: why },
+        error && `${peer} session ended: ${error.message}`,
+      );
+    });
+  });
+  logRefusals(server, output);
+  return server;
+}
