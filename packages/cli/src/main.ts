@@ -1,16 +1,4 @@
 import yargs, { type Argv } from 'yargs';
-import { connect } from './commands/connect.ts';
-import { demo } from './commands/demo.ts';
-import { dump } from './commands/dump.ts';
-import { explain } from './commands/explain.ts';
-import { front } from './commands/front.ts';
-import { get } from './commands/get.ts';
-import { keeper } from './commands/keeper.ts';
-import { keygen } from './commands/keygen.ts';
-import { origin } from './commands/origin.ts';
-import { pipe } from './commands/pipe.ts';
-import { proxy } from './commands/proxy.ts';
-import { tap } from './commands/tap.ts';
 import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import { closeDebugger } from './hardening.ts';
@@ -33,20 +21,21 @@ import { Output, printError } from './output.ts';
 type Options = Record<string, unknown>;
 type Command = (argv: Options, output: Output) => Promise<unknown>;
 
-const COMMANDS = [
-  'keygen',
-  'proxy',
-  'connect',
-  'origin',
-  'front',
-  'keeper',
-  'get',
-  'explain',
-  'pipe',
-  'dump',
-  'tap',
-  'demo',
-];
+/** Each is loaded when it is run: nobody waits for what belongs to the others. */
+const COMMANDS = {
+  keygen: async (argv, output) => (await import('./commands/keygen.ts')).keygen(String(argv.file), output),
+  proxy: async (argv, output) => (await import('./commands/proxy.ts')).proxy(argv, output),
+  connect: async (argv, output) => (await import('./commands/connect.ts')).connect(argv, output),
+  origin: async (argv, output) => (await import('./commands/origin.ts')).origin(argv, output),
+  front: async (argv, output) => (await import('./commands/front.ts')).front(argv, output),
+  keeper: async (argv, output) => (await import('./commands/keeper.ts')).keeper(argv, output),
+  get: async (argv, output) => (await import('./commands/get.ts')).get(argv, output),
+  explain: async (argv, output) => (await import('./commands/explain.ts')).explain(argv, output),
+  pipe: async (argv, output) => (await import('./commands/pipe.ts')).pipe(argv, output),
+  dump: async (argv, output) => (await import('./commands/dump.ts')).dump(argv, output),
+  tap: async (argv, output) => (await import('./commands/tap.ts')).tap(argv, output),
+  demo: async (argv, output) => (await import('./commands/demo.ts')).demo(argv, output),
+} as const satisfies Record<string, Command>;
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
@@ -85,7 +74,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await parser.parseAsync();
   } catch (error) {
     printError(error);
-    const command = args[0] !== undefined && COMMANDS.includes(args[0]) ? `${args[0]} ` : '';
+    const command = args[0] !== undefined && Object.hasOwn(COMMANDS, args[0]) ? `${args[0]} ` : '';
     process.stderr.write(`See: keymux ${command}--help\n`);
     return EXIT.USAGE;
   }
@@ -121,59 +110,74 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
       'keygen <file>',
       'Make a key file: 32 random bytes that only you can read',
       keygenOptions,
-      run((argv, output) => keygen(String(argv.file), output)),
+      run(COMMANDS.keygen),
     )
-    .command('proxy', 'Run a CONNECT proxy that keymux and SPDY/3.1 clients share', proxyOptions, run(proxy))
+    .command(
+      'proxy',
+      'Run a CONNECT proxy that keymux and SPDY/3.1 clients share',
+      proxyOptions,
+      run(COMMANDS.proxy),
+    )
     .command(
       'connect <proxy>',
       'Keep one session to a proxy and offer it as a local HTTP proxy',
       connectOptions,
-      run(connect),
+      run(COMMANDS.connect),
     )
     .command(
       'origin',
       'Serve directories, or a demo site, for several hosts, each with its own key',
       originOptions,
-      run(origin),
+      run(COMMANDS.origin),
     )
     .command(
       'front',
       'Be one address for several hosts, each with its key in a process of its own; reads nothing',
       frontOptions,
-      run(front),
+      run(COMMANDS.front),
     )
     .command(
       'keeper',
       'Hold the keys of origins and proxies, which then have none: they reach it over a Unix socket',
       keeperOptions,
-      run(keeper),
+      run(COMMANDS.keeper),
     )
     .command(
       'get <url..>',
       'Fetch a URL from an origin, directly or through a proxy, sealed end to end',
       getOptions,
-      run(get),
+      run(COMMANDS.get),
     )
     .command(
       'explain <url..>',
       'Say who can read what on the way to a destination, and which option decided so',
       explainOptions,
-      run(explain),
+      run(COMMANDS.explain),
     )
     .command(
       'pipe',
       'Speak the protocol of spiped: one connection for each that comes in, or one for standard input and output',
       pipeOptions,
-      run(pipe),
+      run(COMMANDS.pipe),
     )
-    .command('dump [file]', 'Print the sessions of a capture, frame by frame', dumpOptions, run(dump))
+    .command(
+      'dump [file]',
+      'Print the sessions of a capture, frame by frame',
+      dumpOptions,
+      run(COMMANDS.dump),
+    )
     .command(
       'tap <target>',
       'Pass connections on to a server and print their sessions, frame by frame',
       tapOptions,
-      run(tap),
+      run(COMMANDS.tap),
     )
-    .command('demo', 'Play the main flows on loopback, with a wiretap on each hop', demoOptions, run(demo))
+    .command(
+      'demo',
+      'Play the main flows on loopback, with a wiretap on each hop',
+      demoOptions,
+      run(COMMANDS.demo),
+    )
     .completion('completion', 'Print a completion script for the shell in $SHELL: bash or zsh')
     .demandCommand(1, 'name a command')
     .strict()
