@@ -1,0 +1,125 @@
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { CONTENDERS, WORKS } from './catalogue.ts';
+import { GOALS } from './goals.ts';
+import { perform } from './perform.ts';
+import { standings, table } from './print.ts';
+import { Results } from './results.ts';
+import type { Scale } from './work.ts';
+import { CODEC_COLUMNS, measureCodec } from './works/codec.ts';
+
+const USAGE = `npm run bench -- [--quick] [--json FILE] [--rounds N] [--only WORK,...] [--contenders NAME,...]
+
+Compares keymux with its peers on this machine, each as an origin, a proxy and a client in processes of
+their own on loopback. Rounds are interleaved; medians are printed, with the range of the rounds, and the ratios
+that count. Linux only.
+
+  --quick             one round of less: a trend within three minutes
+  --json FILE         write what every round measured to a file as well, or - to print nothing else
+  --rounds N          5, or 1 with --quick
+  --only WORK,...     ${[...WORKS.map(({ name }) => name), 'T9'].join(', ')}
+  --profile DIR       have each Node process leave a CPU profile there, for Chrome's developer tools
+  --contenders N,...  ${CONTENDERS.map(({ name }) => name).join(', ')}
+`;
+
+const MIB = 2 ** 20;
+const FULL: Scale = {
+  bytes: 1024 * MIB,
+  seconds: 2,
+  messages: 4000,
+  idleStreams: 10_000,
+  linkBytes: 256 * MIB,
+};
+const QUICK: Scale = {
+  bytes: 128 * MIB,
+  seconds: 0.4,
+  messages: 400,
+  idleStreams: 1000,
+  linkBytes: 16 * MIB,
+};
+const CODEC = { name: 'T9', title: 'the codec alone', columns: CODEC_COLUMNS };
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    rounds: { type: 'string' },
+    only: { type: 'string' },
+    contenders: { type: 'string' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(USAGE);
+else await run();
+
+async function run(): Promise<void> {
+  const scale = values.quick ? QUICK : FULL;
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+  const chosen = (name: string, list: string | undefined): boolean => list?.split(',').includes(name) ?? true;
+  const works = WORKS.filter(({ name }) => chosen(name, values.only));
+  const versions: Record<string, string> = { node: process.version };
+  const missing: string[] = [];
+  const contenders = CONTENDERS.filter(({ name, needs }) => {
+    if (!chosen(name, values.contenders)) return false;
+    const version = needs?.version();
+    if (needs !== undefined && version === undefined) missing.push(`${name}: install ${needs.what}`);
+    if (version !== undefined) versions[name] = version;
+    return needs === undefined || version !== undefined;
+  });
+  const progress = process.stderr.isTTY
+    ? (text: string) => process.stderr.write(`\r\x1b[K${text}`)
+    : () => undefined;
+
+  const results = new Results();
+  const failures: string[] = [];
+  const manner = { scale, together: values.quick, profiles: values.profile };
+  // Contenders take turns at each work, so that what else the machine does meets them alike.
+  const turns = values.quick ? [works] : works.map((work) => [work]);
+  for (let round = 1; round <= rounds; round++) {
+    for (const turn of turns) {
+      for (const contender of contenders) {
+        const mine = turn.filter((work) => work.contenders.includes(contender.name));
+        await perform(contender, mine, manner, {
+          begun: (work) => progress(`round ${round} of ${rounds}: ${contender.name}, ${work.name}`),
+          measured: (work, numbers) => results.add(work.name, contender.name, numbers),
+          failed: (work, error) => void failures.push(`${contender.name}, ${work.name}: ${error.message}`),
+        });
+      }
+    }
+    if (chosen(CODEC.name, values.only)) results.add(CODEC.name, 'codec', measureCodec(scale.seconds / 2));
+  }
+  progress('');
+
+  const standing = GOALS.map((goal) => results.standing(goal));
+  const whole = [values.only, values.contenders].every((choice) => choice === undefined);
+  const goals = whole ? standing : standing.filter(({ value }) => value !== undefined);
+  const report = {
+    machine: `${cpus().length} x ${cpus()[0]?.model}`,
+    versions,
+    missing,
+    failures,
+    scale,
+    rounds,
+    results,
+    goals,
+  };
+  const json = `${JSON.stringify(report, undefined, 2)}\n`;
+  if (values.json !== undefined && values.json !== '-') writeFileSync(values.json, json);
+  if (values.json === '-') process.stdout.write(json);
+  else {
+    console.log(
+      `${report.machine}; ${Object.entries(versions)
+        .map((entry) => entry.join(' '))
+        .join(', ')}\n`,
+    );
+    for (const work of [...works, CODEC])
+      if (results.contenders(work.name).length > 0) console.log(table(results, work));
+    console.log(standings(goals));
+    for (const line of missing) console.log(`missing: ${line}`);
+    for (const line of failures) console.log(`FAILED: ${line}`);
+  }
+  if (failures.length > 0) process.exitCode = 1;
+}

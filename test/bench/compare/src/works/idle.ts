@@ -1,0 +1,41 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Numbers } from '../commands.ts';
+import type { Part } from '../stage.ts';
+import type { Play, Work } from '../work.ts';
+
+const KIB = 1024;
+const USED = 16 * KIB;
+
+/** What an open stream costs in memory when nothing happens on it, and after it has been used. */
+export const idleWork = (contenders: readonly string[]): Work => ({
+  name: 'T6',
+  title: 'memory of an open stream: idle, and after an echo of 16 KiB',
+  columns: [
+    { key: 'proxyIdle', title: 'proxy KiB', digits: 1 },
+    { key: 'clientIdle', title: 'client KiB', digits: 1 },
+    { key: 'proxyUsed', title: 'proxy KiB, used', digits: 1 },
+    { key: 'clientUsed', title: 'client KiB, used', digits: 1 },
+  ],
+  contenders,
+  alone: true,
+  measure: async (play, { idleStreams }) => {
+    await play.command({ do: 'hold', streams: 100 }); // what the first streams load is no stream's cost
+    const before = play.stage.rss();
+    await play.command({ do: 'hold', streams: idleStreams });
+    const idle = await settled(play, before, idleStreams);
+    await play.command({ do: 'use', bytes: USED });
+    const used = await settled(play, before, idleStreams);
+    return {
+      proxyIdle: idle('proxy'),
+      clientIdle: idle('client'),
+      proxyUsed: used('proxy'),
+      clientUsed: used('client'),
+    };
+  },
+});
+
+async function settled({ stage }: Play, before: Numbers, streams: number): Promise<(part: Part) => number> {
+  await delay(1000);
+  const now = stage.rss();
+  return (part) => (now[part] - (before[part] ?? 0)) / streams / KIB;
+}
