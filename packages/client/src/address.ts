@@ -23,8 +23,9 @@ export function parseAddress(text: string): Address {
   if (text.startsWith('unix:')) return { kind: 'unix', path: text.slice(5) };
   const scheme = /^(ws|http)s?:\/\//.exec(text)?.[1];
   if (scheme !== undefined) {
-    if (!URL.canParse(text)) throw new AddressError(`"${text}" is not a URL`);
-    return { kind: scheme === 'ws' ? 'websocket' : 'upgrade', url: new URL(text) };
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined || url.port === '0') throw new AddressError(`"${text}" is not a URL to connect to`);
+    return { kind: scheme === 'ws' ? 'websocket' : 'upgrade', url };
   }
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/i.exec(text);
   const port = Number(match?.[2] ?? DEFAULT_PORT);

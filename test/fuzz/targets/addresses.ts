@@ -101,7 +101,7 @@ export const addresses = target<{ text: string; rule: string }>({
     }
     permits([rule], { host: 'a.example', port: 22 });
 
-    refusal(() => mustBePlace(parseTarget(text, undefined), 0));
+    refusal(() => mustBePlace(parseTarget(text, undefined).place, 0));
     refusal(() => mustBePlace(parseTarget('keymux://a.example/', text).place, 0));
     const place = parseCliDestination(text)?.place;
     if (place !== undefined) mustBePlace(place, 0);
