@@ -127,7 +127,11 @@ describe('what cannot be meant', () => {
     [['origin', '--host', ALPHA, '--identity', 'agent', '--keeper', SOCKET], 2, /--identity goes with/],
     [['origin', '--host', ALPHA, '--authorized-keys', 'x', '--keeper', SOCKET], 2, /--authorized-keys goes/],
     [['proxy', '--key', 'k', '--keeper', SOCKET], 2, /--key goes with keymux keeper/],
-    [['proxy', '--keeper', SOCKET], 3, /keeper at unix:\/nonexistent\/keeper\.sock cannot be reached; start it first[\s\S]*nothing listens on/],
+    [
+      ['proxy', '--keeper', SOCKET],
+      3,
+      /keeper at unix:\/nonexistent\/keeper\.sock cannot be reached; start it first[\s\S]*nothing listens on/,
+    ],
   ])('%s', async (args, status, message) => {
     const { code, stderr } = await keymuxInside(args);
     expect([code, stderr]).toEqual([status, expect.stringMatching(message)]);

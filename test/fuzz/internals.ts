@@ -1,7 +1,7 @@
 // biome-ignore-all lint/style/noRestrictedImports: A fuzzer calls parsers thousands of times a second; through the public interface each call would be a
 // file, a process or a socket. Targets reach what they need from inside the packages here and nowhere else.
 
-export { assignments, list, listenAddress, numbers } from '../../packages/cli/src/config.ts';
+export { assignments, list, numbers, socketAddress } from '../../packages/cli/src/config.ts';
 export { ConfigFile } from '../../packages/cli/src/config-file.ts';
 export { parseDestination as parseCliDestination, parseTarget } from '../../packages/cli/src/route/target.ts';
 export { frameJson, frameLines } from '../../packages/cli/src/wire/frame-lines.ts';

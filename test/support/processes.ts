@@ -79,7 +79,7 @@ export class KeymuxProcess {
   }
 
   /**
-   * Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe); resolves when it listens. `descriptors` is
+   * Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe), or a file that KEYMUX_CONFIG names; resolves when it listens. `descriptors` is
    * how many files it may have open, if not as many as this process.
    */
   static async start(
@@ -88,7 +88,7 @@ export class KeymuxProcess {
     env: NodeJS.ProcessEnv = {},
     descriptors?: number,
   ): Promise<KeymuxProcess> {
-    const says = args.includes('--listen') || args.includes('-s');
+    const says = args.includes('--listen') || args.includes('-s') || env.KEYMUX_CONFIG !== undefined;
     const listen = says ? [] : ['--listen', '127.0.0.1:0'];
     const started = new KeymuxProcess([...args, '--json', ...listen], env, descriptors);
     scope.defer(() => started.stop());

@@ -9,10 +9,11 @@ import {
 import { z } from 'zod';
 import { ConfigFile } from './config-file.ts';
 import { ConfigError } from './errors.ts';
+import { passedSocket } from './service/passed-sockets.ts';
 import { environmentVariable, optionName, Settings, type Source } from './settings.ts';
 
-/** `host:port`, `[IPv6]:port`, `:port`, `port` or `unix:/path`, as net.Server's `listen` wants it. */
-export const listenAddress = z.union([z.string(), z.number()]).transform((value, context) => {
+/** `host:port`, `[IPv6]:port`, `:port`, `port` or `unix:/path`. */
+export const socketAddress = z.union([z.string(), z.number()]).transform((value, context) => {
   const text = String(value);
   if (text.startsWith('unix:')) return { path: text.slice(5) };
   const match = /^(?:(\[[0-9a-f:.]+\]|[a-z0-9._-]+)?:)?([0-9]{1,5})$/i.exec(text);
@@ -22,6 +23,17 @@ export const listenAddress = z.union([z.string(), z.number()]).transform((value,
     return z.NEVER;
   }
   return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+});
+
+/** The same, or `systemd` or `systemd:NAME` for a socket that systemd has passed; as net.Server's `listen` wants it. */
+export const listenAddress = z.union([z.string(), z.number()]).transform((value, context) => {
+  const passed = passedSocket(String(value));
+  if (typeof passed === 'object') return passed;
+  const parsed = passed === undefined ? socketAddress.safeParse(value) : undefined;
+  if (parsed?.success) return parsed.data;
+  const message = passed ?? 'write host:port (port 0 takes a free one), unix:/path, or systemd';
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
 });
 
 /** One value or several. */

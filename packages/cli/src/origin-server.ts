@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { ALGORITHM, type KeptKey, type KeyHolder } from '@keymux/keys';
-import { demoSite, type Handler, type HostOptions, Origin, staticFiles } from '@keymux/origin';
+import {
+  demoSite,
+  type Handler,
+  type HostOptions,
+  Origin,
+  type OriginOptions,
+  staticFiles,
+} from '@keymux/origin';
 import { hostNames, type OriginConfig } from './commands/origin.ts';
 import { ConfigError } from './errors.ts';
 import { keyLogFiles } from './key-log-files.ts';
@@ -8,8 +15,19 @@ import type { Output } from './output.ts';
 import { logRefusals } from './refusals.ts';
 import { keptFor } from './server-keeper.ts';
 
-/** The sessions of `keymux origin`. Rejects with ConfigError. */
-export async function createOrigin(config: OriginConfig, keeper: KeyHolder, output: Output): Promise<Origin> {
+/** The sessions of `keymux origin`. */
+export function createOrigin(options: OriginOptions, output: Output): Origin {
+  const server = new Origin(options);
+  logOrigin(server, output);
+  return server;
+}
+
+/** What they are to be. Rejects with ConfigError. */
+export async function originOptions(
+  config: OriginConfig,
+  keeper: KeyHolder,
+  output: Output,
+): Promise<OriginOptions> {
   const secret = config.secret ?? randomBytes(12).toString('hex');
   const hosts = await Promise.all(
     [...hostNames(config)].map(async (name) => {
@@ -29,15 +47,13 @@ export async function createOrigin(config: OriginConfig, keeper: KeyHolder, outp
       };
     }),
   );
-  const server = new Origin({
+  return {
     ...{ keeper, hosts, origins: config.origin, behindFront: config.behindFront },
     limits: config.limit,
     countedBy: config.behindBalancer ? 'connection' : 'address',
     keyLog: keyLogFiles(config.keylog, output),
     ...(config.earlyMethods.length > 0 && { earlyMethods: config.earlyMethods }),
-  });
-  logOrigin(server, output);
-  return server;
+  };
 }
 
 function logOrigin(server: Origin, output: Output): void {

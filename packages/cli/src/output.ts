@@ -40,13 +40,18 @@ export class Output {
 
 /** Says what went wrong, and why as far as is known. */
 export function printError(error: unknown): void {
+  const text = reasonsOf(error).map(printable).join('\n  because: ') || String(error);
+  process.stderr.write(`${paint('red', 'keymux')}: ${text}\n`);
+}
+
+/** What went wrong, then what that was caused by, as far as each adds something. */
+export function reasonsOf(error: unknown): string[] {
   const lines: string[] = [];
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const message = explain(cause);
     if (message !== '' && !lines.some((line) => line.includes(message))) lines.push(message);
   }
-  const text = lines.map(printable).join('\n  because: ') || String(error);
-  process.stderr.write(`${paint('red', 'keymux')}: ${text}\n`);
+  return lines;
 }
 
 /** The options that say where a command listens. */

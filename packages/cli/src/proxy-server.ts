@@ -1,13 +1,13 @@
 import type { KeyHolder } from '@keymux/keys';
-import { ConnectProxy } from '@keymux/proxy';
+import { ConnectProxy, type ProxyOptions } from '@keymux/proxy';
 import type { ProxyConfig } from './commands/proxy.ts';
 import { keyLogFiles } from './key-log-files.ts';
 import type { Output } from './output.ts';
 import { logRefusals } from './refusals.ts';
 
-/** The sessions of `keymux proxy`. Throws ConfigError. */
-export function createProxy(config: ProxyConfig, keeper: KeyHolder, output: Output): ConnectProxy {
-  const server = new ConnectProxy({
+/** What the sessions of `keymux proxy` are to be. Throws ConfigError. */
+export function proxyOptions(config: ProxyConfig, keeper: KeyHolder, output: Output): ProxyOptions {
+  return {
     keeper,
     keyLog: keyLogFiles(config.keylog, output),
     allow: config.allow,
@@ -19,7 +19,12 @@ export function createProxy(config: ProxyConfig, keeper: KeyHolder, output: Outp
       ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
     },
     countedBy: config.behindBalancer ? 'connection' : 'address',
-  });
+  };
+}
+
+/** The sessions. Throws RuleError. */
+export function createProxy(options: ProxyOptions, output: Output): ConnectProxy {
+  const server = new ConnectProxy(options);
   server.on('connect', (report) => {
     const { destination, status, level, identity, peer, payloadOutside, reason } = report;
     const who = identity ?? 'unknown client';

@@ -1,14 +1,21 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { isatty } from 'node:tty';
 import type { Output } from './output.ts';
+import { Reloader } from './reload.ts';
+import { ServiceManager } from './service/service-manager.ts';
 
+/** What signals have done. */
 interface Service {
+  /** Takes nothing new, and resolves when what goes on has ended, or its time is up. */
   close(): Promise<void>;
+  /** Reads configuration and keys again, for SIGHUP. What it rejects with is why everything stays as it was. */
+  reload?(): Promise<void>;
 }
 
 /**
  * Says where a service listens, runs it until SIGINT or SIGTERM, or until `stop` is aborted, then lets it drain; a second signal ends it at
- * once.
+ * once. Has it read its configuration again on SIGHUP. Keeps the service manager informed of all that.
  */
 export async function serveUntilSignal(
   what: string,
@@ -17,17 +24,50 @@ export async function serveUntilSignal(
   output: Output,
   stop = new AbortController(),
 ): Promise<void> {
+  const manager = new ServiceManager(process.env, (text) => output.warn(text));
+  const { reload } = service;
+  const reloader = reload && new Reloader(() => reload.call(service), output, manager);
+  const terminals = openTerminals();
+  const hangUp = (): void => {
+    if (!isGone(terminals)) reloader?.request();
+    else {
+      for (const stream of [process.stdout, process.stderr])
+        stream.removeAllListeners('error').on('error', () => undefined); // nobody reads it any more
+      stop.abort();
+    }
+  };
+  if (reloader !== undefined) process.on('SIGHUP', hangUp);
   for (const place of Array.isArray(address) ? address : [address]) {
-    const text = typeof place === 'string' ? `unix:${place}` : formatAddress(place);
+    const text = formatPlace(place);
     output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
   }
+  manager.ready();
   const wait = { signal: stop.signal };
   await Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]).catch(() => undefined);
   stop.abort();
+  manager.stopping();
   output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
+  reloader?.end();
   await service.close();
+  await manager.end();
+  process.off('SIGHUP', hangUp);
 }
 
 export function formatAddress({ address, family, port }: AddressInfo): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function formatPlace(place: AddressInfo | string): string {
+  if (typeof place !== 'string') return formatAddress(place);
+  return place === '' ? 'a Unix socket of systemd' : `unix:${place}`;
+}
+
+/** The standard streams that go to a terminal. */
+function openTerminals(): readonly number[] {
+  return [0, 1, 2].filter((fd) => isatty(fd));
+}
+
+/** SIGHUP also says that the terminal was closed: then nobody is there any more for whom to go on, and its descriptors are none of a terminal. */
+function isGone(terminals: readonly number[]): boolean {
+  return process.platform === 'win32' || terminals.some((fd) => !isatty(fd));
 }

@@ -28,23 +28,10 @@ export interface KeeperOptions {
  * The keeper that --keeper names; undefined if there is no such option. A process that has a keeper reads no keys. Rejects with ConfigError if it is told
  * to, and with KeyError if the keeper cannot be reached. Whoever asks closes it.
  */
-export async function remoteKeeper(
-  { keeper: path, key = [], identity, authorizedKeys }: KeeperOptions,
-  output: Output,
-): Promise<RemoteKeeper | undefined> {
+export async function remoteKeeper(config: KeeperOptions, output: Output): Promise<RemoteKeeper | undefined> {
+  refuseKeys(config);
+  const { keeper: path } = config;
   if (path === undefined) return undefined;
-  const given =
-    [...key].length > 0
-      ? '--key'
-      : identity
-        ? '--identity'
-        : authorizedKeys
-          ? '--authorized-keys'
-          : undefined;
-  if (given !== undefined)
-    throw new ConfigError(
-      `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
-    );
   const keeper = await RemoteKeeper.connect({
     name: `at unix:${path}`,
     connect: (signal) => connectUnix(path, signal),
@@ -57,14 +44,24 @@ export async function remoteKeeper(
   return keeper;
 }
 
+/** A process that has a keeper reads no keys: throws ConfigError if it is told to. */
+export function refuseKeys({ keeper, key = [], identity, authorizedKeys }: KeeperOptions): void {
+  const keys = [...key].length > 0 ? '--key' : undefined;
+  const given = keys ?? (identity ? '--identity' : authorizedKeys ? '--authorized-keys' : undefined);
+  if (keeper === undefined || given === undefined) return;
+  throw new ConfigError(
+    `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
+  );
+}
+
 /** Says which hosts lose their keys or get some, where the keeper is told so while it runs. */
-export function watchHosts(keeper: RemoteKeeper, hosts: ReadonlySet<string>, output: Output): void {
+export function watchHosts(keeper: RemoteKeeper, hosts: () => ReadonlySet<string>, output: Output): void {
   const keyless = (): Set<string> =>
-    new Set([...hosts].filter((name) => keptFor(keeper.kept, name) === undefined));
+    new Set([...hosts()].filter((name) => keptFor(keeper.kept, name) === undefined));
   let before = keyless();
   keeper.on('changed', () => {
     const now = keyless();
-    for (const host of hosts) {
+    for (const host of hosts()) {
       if (now.has(host) === before.has(host)) continue;
       const text = now.has(host)
         ? 'the keeper has no key for it any more'

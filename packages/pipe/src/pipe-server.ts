@@ -43,13 +43,13 @@ export class PipeServer extends EventEmitter<Events> {
     this.#options = options;
   }
 
-  /** Resolves with where it listens. Rejects with the system's error. */
-  listen(address: PipeAddress): Promise<AddressInfo | string> {
+  /** Resolves with where it listens; that is empty for a Unix socket that somebody else has opened. Rejects with the system's error. */
+  listen(address: PipeAddress | { readonly fd: number }): Promise<AddressInfo | string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(address, () => {
         this.#server.off('error', reject);
-        resolve(this.#server.address() as AddressInfo | string);
+        resolve(this.#server.address() ?? '');
       });
     });
   }

@@ -72,13 +72,15 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     this.#places.allow(...places(this.#limits));
   }
 
-  /** Starts listening; resolves with the address. Takes what net.Server's `listen` takes. */
+  /**
+   * Starts listening; resolves with the address, or the path of a Unix socket, empty if somebody else has opened it. Takes what net.Server's `listen` takes.
+   */
   listen(options: ListenOptions): Promise<AddressInfo | string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen({ backlog: BACKLOG, ...options }, () => {
         this.#server.off('error', reject);
-        resolve(this.#server.address() as AddressInfo | string);
+        resolve(this.#server.address() ?? '');
       });
     });
   }

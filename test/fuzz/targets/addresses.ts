@@ -4,7 +4,7 @@ import { formatPipeAddress, PipeAddressError, parsePipeAddress } from '@keymux/p
 import { parseDestination } from '@keymux/proxy';
 import fc from 'fast-check';
 import { must, mustEqual, refusal } from '../checks.ts';
-import { listenAddress, parseCliDestination, parseTarget, permits } from '../internals.ts';
+import { parseCliDestination, parseTarget, permits, socketAddress } from '../internals.ts';
 import { target } from '../target.ts';
 
 const PIECES = [
@@ -105,7 +105,7 @@ export const addresses = target<{ text: string; rule: string }>({
     refusal(() => mustBePlace(parseTarget('keymux://a.example/', text).place, 0));
     const place = parseCliDestination(text)?.place;
     if (place !== undefined) mustBePlace(place, 0);
-    const listen = listenAddress.safeParse(text);
+    const listen = socketAddress.safeParse(text);
     if (listen.success && listen.data.path === undefined) mustBePlace(listen.data, 0);
   },
   runs: 1_000,

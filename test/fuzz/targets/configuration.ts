@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { asyncRefusal, DAMAGE, damaged, must } from '../checks.ts';
-import { assignments, ConfigFile, list, listenAddress, numbers } from '../internals.ts';
+import { assignments, ConfigFile, list, numbers, socketAddress } from '../internals.ts';
 import { target } from '../target.ts';
 
 const NAMES = ['listen', 'proxyKey', 'key', 'toString', '__proto__'];
@@ -45,7 +45,7 @@ export const configuration = target<{ text: Uint8Array }>({
             line >= 1 && line <= Buffer.from(text).toString().split('\n').length,
             'an option stands in a line',
           );
-          for (const schema of [assignments, list, listenAddress, numbers]) schema.safeParse(given);
+          for (const schema of [assignments, list, socketAddress, numbers]) schema.safeParse(given);
         }
       });
       must(({} as Record<string, unknown>).a === undefined, 'no option reaches the prototype of all objects');

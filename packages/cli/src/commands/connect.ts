@@ -1,17 +1,18 @@
-import type { AddressInfo } from 'node:net';
-import { type Client, Reconnector } from '@keymux/client';
-import { algorithmName, KnownHostsFile } from '@keymux/keys';
+import { Reconnector } from '@keymux/client';
+import { algorithmName, type KeyLog, KnownHostsFile } from '@keymux/keys';
 import { createHttpFront, DestinationPolicy } from '@keymux/proxy';
-import type { KeyInfo } from '@keymux/session';
 import { z } from 'zod';
 import { algorithms, flag, isAnonymous, list, listenAddress, readSettings } from '../config.ts';
 import { withFirstContact } from '../first-contact.ts';
 import { keyLogFiles } from '../key-log-files.ts';
+import type { LoadedKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
+import { sayUnchanged } from '../reload.ts';
 import { loadProxy } from '../route/keepers.ts';
-import { planKnownHosts, planProxy } from '../route/plan.ts';
+import { type ProxyPlan, planKnownHosts, planProxy } from '../route/plan.ts';
 import { connectToProxy } from '../route/route.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { Uplink } from '../uplink.ts';
 
 const schema = z
   .object({
@@ -48,15 +49,65 @@ const schema = z
     message: 'there is a --key too; give one of them',
   });
 
-interface Uplink {
-  readonly client: Client;
-  readonly key: KeyInfo | undefined;
+/** How the proxy is reached, as the configuration says it. */
+interface Way {
+  readonly proxy: ProxyPlan;
+  readonly keys: LoadedKeys;
+  readonly knownHosts: KnownHostsFile;
+  readonly keyLog: KeyLog | undefined;
+  /** What protects itself. */
+  readonly once: DestinationPolicy;
+  readonly listen: z.output<typeof listenAddress>;
 }
 
 /** `keymux connect PROXY` */
 export async function connect(argv: Record<string, unknown>, output: Output): Promise<void> {
+  let way = await readWay(argv, output);
+  const { listen } = way;
+  const uplinks = new Set<Uplink>();
+  const stopping = new AbortController();
+  const current = new Reconnector<Uplink>(
+    async () => {
+      const { uplink, closed } = await openUplink(way, output);
+      uplinks.add(uplink);
+      void closed.then(() => uplinks.delete(uplink));
+      return uplink;
+    },
+    ({ usable }) => usable,
+    { signal: stopping.signal },
+  );
+  await withFirstContact(() => current.get(), way.knownHosts, output);
+  const front = createHttpFront(async ({ host, port }, signal) => {
+    const uplink = await current.get();
+    return uplink.tunnel(host, port, way.once.names(host, port), signal);
+  });
+  const service = {
+    reload: async (): Promise<void> => {
+      const next = await readWay(argv, output);
+      sayUnchanged(['listen'], way, next, output);
+      way = { ...next, listen };
+      for (const uplink of uplinks) uplink.retire();
+    },
+    close: async (): Promise<void> => {
+      stopping.abort(new Error('keymux connect is ending'));
+      front.close();
+      front.closeIdleConnections();
+      await Promise.all([...uplinks].map((uplink) => uplink.close()));
+    },
+  };
+  await new Promise<void>((resolve, reject) => {
+    front.once('error', reject);
+    front.listen(listen, resolve);
+  }).catch(async (error: unknown) => {
+    await service.close(); // the session is open already
+    throw error;
+  });
+  await serveUntilSignal('local HTTP proxy', service, front.address() ?? '', output);
+}
+
+async function readWay(argv: Record<string, unknown>, output: Output): Promise<Way> {
   const settings = await readSettings(schema, argv);
-  const config = settings.values;
+  const { keylog, once, listen, proxy: name } = settings.values;
   const proxy = planProxy({
     address: settings.chosen('proxy'),
     key: settings.chosen('key'),
@@ -65,50 +116,27 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   });
   const knownHosts = new KnownHostsFile(planKnownHosts(settings.chosen('knownHosts')).value);
   const keys = await loadProxy(proxy, knownHosts.name, output);
-  const keyLog = keyLogFiles(config.keylog, output, config.proxy);
-  const once = new DestinationPolicy(config.once);
-  let current: Client | undefined;
-  const stopping = new AbortController();
-  const uplink = new Reconnector<Uplink>(
-    async () => {
-      const { client, key } = await connectToProxy(proxy, { proxy: keys }, keyLog);
-      current = client;
-      // The proxy has the last word on an identity, after this side has its key: only an answer under it says that we are let in.
-      if (key !== undefined) await client.session.ping();
-      client.session.on('close', (error) => {
-        output.log(
-          { event: 'disconnected', error: error?.message },
-          error && `session with ${config.proxy} ended: ${error.message}`,
-        );
-      });
-      output.log(
-        { event: 'connected', proxy: config.proxy, level: key?.level ?? 'none', keyId: key?.keyId ?? 0 },
-        `session with ${config.proxy}: ${key ? `sealed with key ${key.keyId} (${algorithmName(key.algorithm)})` : 'in the clear'}`,
-      );
-      return { client, key };
-    },
-    ({ client }) => client.session.takesStreams,
-    { signal: stopping.signal },
+  const keyLog = keyLogFiles(keylog, output, name);
+  return { proxy, keys, knownHosts, keyLog, once: new DestinationPolicy(once), listen };
+}
+
+async function openUplink(
+  { proxy, keys, keyLog }: Way,
+  output: Output,
+): Promise<{ uplink: Uplink; closed: Promise<unknown> }> {
+  const name = proxy.address.value;
+  const { client, key } = await connectToProxy(proxy, { proxy: keys }, keyLog);
+  // The proxy has the last word on an identity, after this side has its key: only an answer under it says that we are let in.
+  if (key !== undefined) await client.session.ping();
+  client.session.on('close', (error) => {
+    output.log(
+      { event: 'disconnected', error: error?.message },
+      error && `session with ${name} ended: ${error.message}`,
+    );
+  });
+  output.log(
+    { event: 'connected', proxy: name, level: key?.level ?? 'none', keyId: key?.keyId ?? 0 },
+    `session with ${name}: ${key ? `sealed with key ${key.keyId} (${algorithmName(key.algorithm)})` : 'in the clear'}`,
   );
-  await withFirstContact(() => uplink.get(), knownHosts, output);
-  const front = createHttpFront(async ({ host, port }, signal) => {
-    const { client, key } = await uplink.get();
-    return client.tunnel(host, port, { key, selfProtected: once.names(host, port), signal });
-  });
-  const service = {
-    close: async (): Promise<void> => {
-      stopping.abort(new Error('keymux connect is ending'));
-      front.close();
-      front.closeIdleConnections();
-      await current?.close();
-    },
-  };
-  await new Promise<void>((resolve, reject) => {
-    front.once('error', reject);
-    front.listen(config.listen, resolve);
-  }).catch(async (error: unknown) => {
-    await service.close(); // the session is open already
-    throw error;
-  });
-  await serveUntilSignal('local HTTP proxy', service, front.address() as AddressInfo | string, output);
+  return { uplink: new Uplink(client, key), closed: client.session.closed };
 }

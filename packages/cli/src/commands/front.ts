@@ -1,11 +1,12 @@
 import { isAuthority } from '@keymux/keys';
-import { DEFAULT_FRONT_LIMITS, FRONT_LIMIT_RANGES, Front } from '@keymux/proxy';
+import { DEFAULT_FRONT_LIMITS, FRONT_LIMIT_RANGES, Front, type FrontOptions } from '@keymux/proxy';
 import { z } from 'zod';
-import { assignments, flag, list, listenAddress, readConfig } from '../config.ts';
+import { assignments, flag, list, listenAddress, readConfig, socketAddress } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { logRefusals } from '../refusals.ts';
+import { sayUnchanged } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 const schema = z.object({
@@ -19,15 +20,7 @@ const schema = z.object({
 /** `keymux front` */
 export async function front(argv: Record<string, unknown>, output: Output): Promise<void> {
   const config = await readConfig(schema, argv);
-  if (config.host.size === 0)
-    throw new ConfigError('no host to stand in front of: give --host NAME=ADDRESS for each');
-  const hosts = new Map([...config.host].map(([name, address]) => [name, placeOf(name, address)]));
-  const server = new Front({
-    hosts,
-    origins: config.origin,
-    limits: config.limit,
-    countedBy: config.behindBalancer ? 'connection' : 'address',
-  });
+  const server = new Front(optionsOf(config));
   server.on('run', ({ peer, host, served }) => {
     const known = served ? '' : ': no such host here, refused';
     output.log({ event: 'run', peer, host, served }, `${peer} asks for a key of ${host || 'nobody'}${known}`);
@@ -44,13 +37,33 @@ export async function front(argv: Record<string, unknown>, output: Output): Prom
       );
   });
   logRefusals(server, output);
-  await serveUntilSignal('front', server, await server.listen(config.listen), output);
+  const service = {
+    reload: async (): Promise<void> => {
+      const next = await readConfig(schema, argv);
+      server.reconfigure(optionsOf(next));
+      sayUnchanged(['listen'], config, next, output);
+    },
+    close: () => server.close(),
+  };
+  await serveUntilSignal('front', service, await server.listen(config.listen), output);
+}
+
+/** Throws ConfigError. */
+function optionsOf({ host, origin, limit, behindBalancer }: z.output<typeof schema>): FrontOptions {
+  if (host.size === 0)
+    throw new ConfigError('no host to stand in front of: give --host NAME=ADDRESS for each');
+  return {
+    hosts: new Map([...host].map(([name, address]) => [name, placeOf(name, address)])),
+    origins: origin,
+    limits: limit,
+    countedBy: behindBalancer ? 'connection' : 'address',
+  };
 }
 
 function placeOf(name: string, address: string): { host: string; port: number } | { path: string } {
   if (name === '' || !isAuthority(name))
     throw new ConfigError(`--host ${name}=${address}: "${name}" is no host name`);
-  const parsed = listenAddress.safeParse(address);
+  const parsed = socketAddress.safeParse(address);
   if (!parsed.success || ('port' in parsed.data && parsed.data.port === 0))
     throw new ConfigError(
       `--host ${name}=${address}: write NAME=HOST:PORT, or NAME=unix:/PATH, where keymux origin --behind-front listens`,

@@ -7,7 +7,7 @@ import { ConfigError } from '../errors.ts';
 import { harden } from '../hardening.ts';
 import { KEPT_OPTIONS, loadKept } from '../keeper/kept.ts';
 import type { Output } from '../output.ts';
-import { onReload } from '../reload.ts';
+import { sayUnchanged } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 const schema = z.object({
@@ -16,9 +16,6 @@ const schema = z.object({
   group: flag,
   auditLog: z.string().optional(),
 });
-
-/** What cannot change while it runs. */
-const FIXED = ['listen', 'group', 'auditLog'] as const;
 
 /** A socket, and the host that its callers may use the keeper for; undefined for everything. */
 interface Place {
@@ -61,24 +58,16 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
     await close(); // those that listen already
     throw error;
   }
-  const endReloads = onReload(async () => {
+  const reload = async (): Promise<void> => {
     const next = await readConfig(schema, argv);
-    for (const name of FIXED) {
-      if (JSON.stringify(next[name]) !== JSON.stringify(config[name]))
-        output.warn(`${name} changes only with a new start; it stays as it was`);
-    }
     const holdings = await loadKept(next, output);
     log?.reopen();
     local.replace(holdings);
     for (const server of servers) server.announce();
-  }, output);
-  await serveUntilSignal(
-    'keeper',
-    { close },
-    places.map(({ path }) => path),
-    output,
-    stop,
-  ).finally(endReloads);
+    sayUnchanged(['listen', 'group', 'auditLog'], config, next, output);
+  };
+  const listening = places.map(({ path }) => path);
+  await serveUntilSignal('keeper', { reload, close }, listening, output, stop);
   if (failure !== undefined) throw failure;
 }
 

@@ -1,4 +1,5 @@
 import type { KeeperHoldings, KeptKey } from '@keymux/keys';
+import type { OriginOptions } from '@keymux/origin';
 import { DEFAULT_SERVER_LIMITS, SERVER_RANGES } from '@keymux/streams';
 import { z } from 'zod';
 import { algorithms, assignments, flag, isAnonymous, list, listenAddress } from '../config.ts';
@@ -33,15 +34,17 @@ const schema = z.object({
 
 export type OriginConfig = z.output<typeof schema>;
 
-export const originCommand: ServerCommand<typeof schema> = {
+export const originCommand: ServerCommand<typeof schema, OriginOptions> = {
   name: 'origin',
   schema,
   refuse,
   hosts: hostNames,
   loadKeys,
   check,
-  createServer: async (config, keeper, output) =>
-    (await import('../origin-server.ts')).createOrigin(config, keeper, output),
+  options: async (config, keeper, output) =>
+    (await import('../origin-server.ts')).originOptions(config, keeper, output),
+  createServer: async (options, output) =>
+    (await import('../origin-server.ts')).createOrigin(options, output),
 };
 
 /** `keymux origin` */

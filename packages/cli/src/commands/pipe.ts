@@ -5,6 +5,7 @@ import {
   type PipeOptions,
   type PipeReport,
   PipeServer,
+  type PipeServerOptions,
   parsePipeAddress,
   pipeStreams,
 } from '@keymux/pipe';
@@ -13,7 +14,9 @@ import { flag, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { readKey, readKeyFromInput } from '../keys.ts';
 import type { Output } from '../output.ts';
+import { sayUnchanged } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { type PassedSocket, passedSocket } from '../service/passed-sockets.ts';
 import { optionName } from '../settings.ts';
 
 /** Options of spiped that are not offered, and why. */
@@ -37,7 +40,7 @@ const schema = z.object({
   decrypt: flag,
   source: z
     .string()
-    .transform((text, context) => (text === '-' ? undefined : toAddress(text, context)))
+    .transform((text, context) => (text === '-' ? undefined : toSource(text, context)))
     .optional(),
   target: address.optional(),
   key: z.string().optional(),
@@ -61,15 +64,28 @@ export async function pipe(argv: Record<string, unknown>, output: Output): Promi
     if (argv[name] !== undefined) throw new ConfigError(`--${optionName(name)} is not offered: ${why}`);
   }
   const config = await readConfig(schema, argv);
-  const { source, target, key: file } = config;
-  if (target === undefined)
-    throw new ConfigError('say where to connect: --target HOST:PORT, or a socket /PATH');
-  if (file === undefined) throw new ConfigError('give --key FILE, the same file as on the other side');
-  checkMode(config, output);
-  const key = file === '-' ? await readKeyFromInput() : await readKey(file, output);
-  const options = pipeOptions(config, target, key);
-  if (source === undefined) await pipeStandard(options);
-  else await serve(source, { ...options, maxConnections: config.maxConnections }, output);
+  const options = await pipeOptions(config, output, readKeyFromInput);
+  const { source } = config;
+  if (source === undefined) return pipeStandard(options);
+  const server = new PipeServer(options);
+  const reload = async (): Promise<void> => {
+    const next = await readConfig(schema, argv);
+    server.reconfigure(await pipeOptions({ ...next, source }, output, cannotComeAgain));
+    sayUnchanged(['source'], config, next, output);
+  };
+  await serve(server, source, options.role, reload, output);
+}
+
+async function cannotComeAgain(): Promise<never> {
+  throw new ConfigError('the key came from standard input (--key -), and cannot be read again: name a file');
+}
+
+function toSource(text: string, context: z.RefinementCtx): PipeAddress | PassedSocket {
+  const passed = passedSocket(text);
+  if (passed === undefined) return toAddress(text, context);
+  if (typeof passed === 'object') return passed;
+  context.addIssue({ code: 'custom', message: passed });
+  return z.NEVER;
 }
 
 function toAddress(text: string, context: z.RefinementCtx): PipeAddress {
@@ -96,12 +112,19 @@ function checkMode({ source, encrypt, decrypt, key }: PipeConfig, output: Output
   if (key === '-') throw new ConfigError('--key - needs --source: standard input is for what is piped');
 }
 
-function pipeOptions(
-  { decrypt, timeout, bind, withoutKeepAlive }: PipeConfig,
-  target: PipeAddress,
-  key: PreSharedKey,
-): PipeOptions {
+/** Reads the key. Rejects with ConfigError or KeyError. `readInput` is for one from standard input. */
+async function pipeOptions(
+  config: PipeConfig,
+  output: Output,
+  readInput: () => Promise<PreSharedKey>,
+): Promise<PipeServerOptions> {
+  const { decrypt, timeout, bind, withoutKeepAlive, maxConnections, target, key: file } = config;
+  if (target === undefined)
+    throw new ConfigError('say where to connect: --target HOST:PORT, or a socket /PATH');
+  if (file === undefined) throw new ConfigError('give --key FILE, the same file as on the other side');
+  checkMode(config, output);
   if (bind !== undefined && 'path' in bind) throw new ConfigError('--bind takes an address: [IP]:PORT');
+  const key = file === '-' ? await readInput() : await readKey(file, output);
   return {
     role: decrypt ? 'server' : 'client',
     keeper: new LocalSpipedKeeper({ key }),
@@ -109,6 +132,7 @@ function pipeOptions(
     bind,
     timeout: timeout * 1000,
     keepAlive: !withoutKeepAlive,
+    maxConnections,
   };
 }
 
@@ -119,19 +143,21 @@ async function pipeStandard(options: PipeOptions): Promise<void> {
 }
 
 async function serve(
-  source: PipeAddress,
-  options: ConstructorParameters<typeof PipeServer>[0],
+  server: PipeServer,
+  source: PipeAddress | PassedSocket,
+  role: PipeOptions['role'],
+  reload: () => Promise<void>,
   output: Output,
 ): Promise<void> {
-  const server = new PipeServer(options);
   server.on('connection', (peer) => output.log({ event: 'connection', peer }));
   server.on('end', (report) => logEnd(report, output));
   server.on('refused', (peer) => {
     const text = `${peer} closed at once: as many connections are open as --max-connections lets`;
     output.log({ event: 'refused', peer }, text);
   });
-  const service = options.role === 'client' ? 'pipe that encrypts' : 'pipe that decrypts';
-  await serveUntilSignal(service, server, await server.listen(source), output);
+  const what = role === 'client' ? 'pipe that encrypts' : 'pipe that decrypts';
+  const service = { reload, close: () => server.close() };
+  await serveUntilSignal(what, service, await server.listen(source), output);
 }
 
 function logEnd({ error, ...report }: PipeReport, output: Output): void {

@@ -1,5 +1,5 @@
 import type { KeeperHoldings, KeptKey } from '@keymux/keys';
-import { DEFAULT_PROXY_LIMITS, PROXY_RANGES } from '@keymux/proxy';
+import { DEFAULT_PROXY_LIMITS, PROXY_RANGES, type ProxyOptions } from '@keymux/proxy';
 import { z } from 'zod';
 import { flag, list, listenAddress } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
@@ -30,14 +30,15 @@ const schema = z.object({
 
 export type ProxyConfig = z.output<typeof schema>;
 
-export const proxyCommand: ServerCommand<typeof schema> = {
+export const proxyCommand: ServerCommand<typeof schema, ProxyOptions> = {
   name: 'proxy',
   schema,
   refuse: () => undefined,
   loadKeys,
   check,
-  createServer: async (config, keeper, output) =>
-    (await import('../proxy-server.ts')).createProxy(config, keeper, output),
+  options: async (config, keeper, output) =>
+    (await import('../proxy-server.ts')).proxyOptions(config, keeper, output),
+  createServer: async (options, output) => (await import('../proxy-server.ts')).createProxy(options, output),
 };
 
 /** `keymux proxy` */
