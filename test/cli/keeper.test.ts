@@ -116,8 +116,8 @@ describe('keymux keeper', () => {
 describe('what cannot be meant', () => {
   const SOCKET = 'unix:/nonexistent/keeper.sock';
   test.each<[string[], number, RegExp]>([
-    [['keeper'], 2, /no socket to listen on: give --listen unix:PATH/],
-    [['keeper', '--listen', '127.0.0.1:7000'], 2, /--listen 127\.0\.0\.1:7000: write unix:PATH/],
+    [['keeper'], 2, /nothing to listen on: give --listen unix:PATH, or HOST:PORT/],
+    [['keeper', '--listen', 'somewhere'], 2, /--listen somewhere: write unix:PATH/],
     [['keeper', '--listen', SOCKET], 2, /nothing to keep: give --key NAME=FILE/],
     [['keeper', '--listen', SOCKET, '--key', 'al pha=k'], 2, /"al pha" is no host name/],
     [['keeper', '--listen', SOCKET, '--key', '/nonexistent/key'], 2, /\/nonexistent\/key/],

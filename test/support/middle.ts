@@ -80,6 +80,11 @@ export class Wire {
     this.#ends[way].end();
   }
 
+  /** Cuts the connection, at both ends. */
+  cut(): void {
+    for (const end of Object.values(this.#ends)) end.destroy();
+  }
+
   /** The frames of a type that a side has sent. */
   sent(way: Way, type: Passing['type']): Passing[] {
     return this.seen.filter((passing) => passing.way === way && passing.type === type);

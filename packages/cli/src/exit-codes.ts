@@ -36,7 +36,6 @@ const BY_CODE = new Map<string, ExitCode>([
   ['ERR_KEYMUX_LEVEL', EXIT.DENIED],
   ['ERR_KEYMUX_GOING_AWAY', EXIT.DRAINING],
   ['ERR_KEYMUX_HOST_GONE', EXIT.UNREACHABLE],
-  ['ERR_KEYMUX_KEEPER_AWAY', EXIT.UNREACHABLE],
   ['ECONNREFUSED', EXIT.UNREACHABLE],
   ['ECONNRESET', EXIT.UNREACHABLE],
   ['EHOSTUNREACH', EXIT.UNREACHABLE],
@@ -54,6 +53,11 @@ const BY_CODE = new Map<string, ExitCode>([
 export function exitCodeOf(error: unknown): ExitCode {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code, status, syscall, reason } = cause as Error & Record<string, unknown>;
+    // Why a keeper was not reached says more than that it was not.
+    if (code === 'ERR_KEYMUX_KEEPER_AWAY') {
+      const why = exitCodeOf(cause.cause);
+      return why === EXIT.FAILURE ? EXIT.UNREACHABLE : why;
+    }
     if (code === 'ERR_KEYMUX_REFUSED')
       return status === 502 || status === 504 ? EXIT.UNREACHABLE : EXIT.DENIED;
     if (code === 'ERR_KEYMUX_NEGOTIATION_REJECTED' && reason === REJECT_REASON.NOT_NOW)

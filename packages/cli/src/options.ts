@@ -14,6 +14,10 @@ const KNOWN_HOSTS = {
   type: 'string',
   describe: 'File with the identities of hosts, as ssh has [~/.config/keymux/known_hosts]',
 } as const;
+const KEEPERS_KNOWN = {
+  type: 'string',
+  describe: 'With --keeper-identity: file with the identity of the keeper [~/.config/keymux/known_hosts]',
+} as const;
 const AUTHORIZED_KEYS = {
   type: 'string',
   describe: 'With --identity: file with the keys that may come in, as sshd has',
@@ -21,9 +25,17 @@ const AUTHORIZED_KEYS = {
 const identityOption = (describe: string) =>
   ({ type: 'string', describe: `OpenSSH Ed25519 private key file, or agent: ${describe}` }) as const;
 
-const KEEPER = {
-  type: 'string',
-  describe: 'unix:PATH of a keymux keeper that has the keys, instead of --key and --identity',
+const keeperUseOptions = {
+  keeper: {
+    type: 'string',
+    describe:
+      'unix:PATH or keymux://HOST[:PORT] of a keymux keeper that has the keys, instead of --key and --identity',
+  },
+  'keeper-key': {
+    type: 'string',
+    describe: 'With --keeper keymux://…: key file shared with the keeper',
+  },
+  'keeper-identity': identityOption('with --keeper keymux://…, who this process is'),
 } as const;
 
 const KEYLOG = {
@@ -59,7 +71,8 @@ export const proxyOptions = (argv: Argv): Argv =>
       describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
     })
     .option('key', { type: 'string', array: true, describe: 'Key file that clients may use; repeatable' })
-    .option('keeper', KEEPER)
+    .options(keeperUseOptions)
+    .option('known-hosts', KEEPERS_KNOWN)
     .option('identity', identityOption('who this proxy is'))
     .option('authorized-keys', AUTHORIZED_KEYS)
     .option('allow', {
@@ -140,7 +153,8 @@ export const originOptions = (argv: Argv): Argv =>
     })
     .option('host', { type: 'string', array: true, describe: 'Host name to serve; repeatable' })
     .option('key', { type: 'string', array: true, describe: 'NAME=FILE: the key of a host; repeatable' })
-    .option('keeper', KEEPER)
+    .options(keeperUseOptions)
+    .option('known-hosts', KEEPERS_KNOWN)
     .option('identity', identityOption('who the hosts without --key are'))
     .option('authorized-keys', AUTHORIZED_KEYS)
     .option('dir', {
@@ -217,7 +231,8 @@ export const keeperOptions = (argv: Argv): Argv =>
     .option('listen', {
       type: 'string',
       array: true,
-      describe: 'unix:PATH, for all keys, or NAME=unix:PATH, for those of one host; repeatable',
+      describe:
+        'unix:PATH, for all keys; NAME=unix:PATH, for those of one host; HOST:PORT, for callers on other machines; repeatable',
     })
     .option('group', {
       type: 'boolean',
@@ -239,6 +254,18 @@ export const keeperOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Make keys that prove nobody too (level passive), for the same',
     })
+    .option('own-identity', identityOption('who this keeper is, towards callers on other machines'))
+    .option('callers', {
+      type: 'string',
+      array: true,
+      describe:
+        'FILE, for all keys, or NAME=FILE, for those of one host: who may call from other machines, an authorized_keys file; repeatable',
+    })
+    .option('caller-key', {
+      type: 'string',
+      array: true,
+      describe: 'FILE or NAME=FILE: the same with a key file that the callers share; repeatable',
+    })
     .option('audit-log', {
       type: 'string',
       describe: 'File to add every run to, and for whom it was; without it the log says what was refused',
@@ -246,6 +273,10 @@ export const keeperOptions = (argv: Argv): Argv =>
     .example(
       '$0 keeper --listen unix:/run/keymux/keeper.sock --key site.example=site.key',
       'then: keymux origin --host site.example --keeper unix:/run/keymux/keeper.sock',
+    )
+    .example(
+      '$0 keeper --listen 0.0.0.0:6122 --own-identity keeper_key --callers site.example=edges --key site.example=site.key',
+      'then elsewhere: keymux origin --host site.example --keeper keymux://keys.example:6122 --keeper-identity edge_key',
     );
 
 const routeOptions = (argv: Argv): Argv =>

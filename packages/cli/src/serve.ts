@@ -20,7 +20,7 @@ interface Service {
 export async function serveUntilSignal(
   what: string,
   service: Service,
-  address: AddressInfo | string | readonly string[],
+  address: AddressInfo | string | readonly (AddressInfo | string)[],
   output: Output,
   stop = new AbortController(),
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function serveUntilSignal(
     }
   };
   if (reloader !== undefined) process.on('SIGHUP', hangUp);
-  for (const place of Array.isArray(address) ? address : [address]) {
+  for (const place of [address].flat()) {
     const text = formatPlace(place);
     output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
   }

@@ -3,22 +3,41 @@ import { connectUnix, RemoteKeeper } from '@keymux/keeper';
 import type { KeptKey } from '@keymux/keys';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
+import { withFirstContact } from './first-contact.ts';
+import type { LinkOptions } from './keeper/link-client.ts';
 import type { Output } from './output.ts';
 
-/** What --keeper takes. */
-export const keeperAddress = z
-  .string()
-  .transform((text, context) => {
-    const [, path] = /^unix:(.+)$/.exec(text) ?? [];
-    if (path !== undefined) return resolve(path);
-    context.addIssue({ code: 'custom', message: 'write unix:PATH, where keymux keeper listens' });
-    return z.NEVER;
-  })
-  .optional();
+/** Where a keeper is: at a socket of this machine, or at the other end of a session. */
+export interface KeeperAddress {
+  readonly kind: 'socket' | 'session';
+  /** A path, or an address as sessions take it. */
+  readonly address: string;
+}
 
-/** Options that are the keeper's, where there is one. */
-export interface KeeperOptions {
-  readonly keeper?: string | undefined;
+const address = z.string().transform((text, context): KeeperAddress => {
+  const [, path] = /^unix:(.+)$/.exec(text) ?? [];
+  if (path !== undefined) return { kind: 'socket', address: resolve(path) };
+  const [, place] = /^keymux:\/\/([^/]+)\/?$/.exec(text) ?? [];
+  const address = place ?? (/^(?:ws|http)s?:\/\//.test(text) ? text : undefined);
+  if (address !== undefined) return { kind: 'session', address };
+  context.addIssue({
+    code: 'custom',
+    message: 'write unix:PATH or keymux://HOST:PORT, where keymux keeper listens',
+  });
+  return z.NEVER;
+});
+
+/** The options that say which keeper a process has, and how it knows it. */
+export const KEEPER_OPTIONS = {
+  keeper: address.optional(),
+  keeperKey: z.string().optional(),
+  keeperIdentity: z.string().optional(),
+  knownHosts: z.string().optional(),
+};
+
+/** Those, and the options that are the keeper's, where there is one. */
+export interface KeeperOptions extends LinkOptions {
+  readonly keeper?: KeeperAddress | undefined;
   readonly key?: readonly string[] | ReadonlyMap<string, string>;
   readonly identity?: string | undefined;
   readonly authorizedKeys?: string | undefined;
@@ -28,14 +47,21 @@ export interface KeeperOptions {
  * The keeper that --keeper names; undefined if there is no such option. A process that has a keeper reads no keys. Rejects with ConfigError if it is told
  * to, and with KeyError if the keeper cannot be reached. Whoever asks closes it.
  */
-export async function remoteKeeper(config: KeeperOptions, output: Output): Promise<RemoteKeeper | undefined> {
-  refuseKeys(config);
-  const { keeper: path } = config;
-  if (path === undefined) return undefined;
-  const keeper = await RemoteKeeper.connect({
-    name: `at unix:${path}`,
-    connect: (signal) => connectUnix(path, signal),
-  });
+export async function remoteKeeper(
+  options: KeeperOptions,
+  output: Output,
+): Promise<RemoteKeeper | undefined> {
+  refuseKeys(options);
+  const { keeper: place } = options;
+  if (place?.kind !== 'session') refuseLinkOptions(options);
+  if (place === undefined) return undefined;
+  const { address } = place;
+  const keeper = await (place.kind === 'socket'
+    ? RemoteKeeper.connect({
+        name: `at unix:${address}`,
+        connect: (signal) => connectUnix(address, signal),
+      })
+    : linkedKeeper(address, options, output));
   keeper.on('away', (error) => {
     const { message } = (error.cause ?? error) as Error;
     output.log({ event: 'keeper-away', error: message }, `${error.message} (${message})`);
@@ -52,6 +78,20 @@ export function refuseKeys({ keeper, key = [], identity, authorizedKeys }: Keepe
   throw new ConfigError(
     `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
   );
+}
+
+/** A keeper elsewhere. What that takes is of no use to a process whose keeper is on its own machine. */
+async function linkedKeeper(address: string, options: LinkOptions, output: Output): Promise<RemoteKeeper> {
+  const { prepareLink } = await import('./keeper/link-client.ts');
+  const { knownHosts, call } = await prepareLink(address, options, output);
+  const connect = () => RemoteKeeper.connect({ name: `at ${address}`, connect: call });
+  return withFirstContact(connect, knownHosts, output);
+}
+
+function refuseLinkOptions({ keeperKey, keeperIdentity }: LinkOptions): void {
+  const given = keeperKey ? '--keeper-key' : keeperIdentity ? '--keeper-identity' : undefined;
+  if (given !== undefined)
+    throw new ConfigError(`${given} is for a keeper elsewhere: give --keeper keymux://HOST:PORT too`);
 }
 
 /** Says which hosts lose their keys or get some, where the keeper is told so while it runs. */

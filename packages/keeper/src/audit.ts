@@ -20,6 +20,8 @@ export interface AuditEntry {
     | 'busy'
     /** The caller said what it may not say, and was disconnected. */
     | 'violation';
+  /** Where a caller from elsewhere has connected from, when it comes. */
+  readonly from?: string;
   /** The run, as numbered for this caller. */
   readonly run?: number;
   readonly context?: RunContext;

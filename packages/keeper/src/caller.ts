@@ -15,9 +15,10 @@ import {
 
 export interface CallerOptions {
   readonly keeper: KeyHolder;
+  readonly from: string | undefined;
   readonly account: RequestAccount;
-  /** Runs in progress. */
-  readonly maxRuns: number;
+  /** Whether one more run may be in progress. */
+  readonly mayBegin: () => boolean;
   /** Milliseconds for the first message. */
   readonly helloTimeout: number;
   readonly audit: (entry: Omit<AuditEntry, 'caller'>) => void;
@@ -57,7 +58,13 @@ export class Caller {
       onMessage: (head, data) => this.#receive(head, data),
       onClose: (error) => this.#closed(error),
     });
-    options.audit({ event: 'connected' });
+    const { from } = options;
+    options.audit({ event: 'connected', ...(from === undefined ? {} : { from }) });
+  }
+
+  /** Runs in progress. */
+  get runs(): number {
+    return this.#runs.size + this.#beginning;
   }
 
   close(): void {
@@ -113,10 +120,10 @@ export class Caller {
   }
 
   #begin(request: Question & { type: 'start' | 'accept' }, data: Uint8Array, verdict: AccountVerdict): void {
-    const { keeper, maxRuns, audit } = this.#options;
+    const { keeper, mayBegin, audit } = this.#options;
     const { id, context } = request;
     if (request.type === 'start' && data.length > 0) throw malformed();
-    if (verdict !== 'may begin' || this.#runs.size + this.#beginning >= maxRuns) {
+    if (verdict !== 'may begin' || !mayBegin()) {
       if (!this.#told) audit({ event: 'busy' });
       this.#told = true;
       this.#send({ type: 'failed', id, code: 'ERR_KEYMUX_KEEPER_BUSY', scope: 'usage' });

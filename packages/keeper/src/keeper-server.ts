@@ -15,11 +15,16 @@ export interface KeeperServerOptions {
   readonly keeper: KeyHolder;
   /** Connections at a time; 64 by default. */
   readonly maxCallers?: number;
+  /** Connections at a time of one caller that is known by a name; 16 by default. */
+  readonly maxConnections?: number;
   /** Runs in progress of one caller; 256 by default. */
   readonly maxRuns?: number;
   /** Requests of one caller; 4,000 at once and 1,000 a second by default. A run needs two to four. */
   readonly requests?: RequestLimits;
-  /** Connections of all callers: 256 at once and 10 a second by default, so that nobody gets new requests by connecting again. */
+  /**
+   * Connections of all callers without a name, or of one with a name: 256 at once and 10 a second by default, so that nobody gets new requests
+   * by connecting again.
+   */
   readonly connections?: RequestLimits;
   /** Milliseconds for a caller's first message; 10,000 by default. */
   readonly helloTimeout?: number;
@@ -28,10 +33,23 @@ export interface KeeperServerOptions {
 }
 
 export interface ServeOptions {
-  /** Who it is, for the audit log; by default a number. */
+  /**
+   * Who it is, if that is known: its connections together have the quotas of one caller. It stands in the audit log, before the number of
+   * the connection. By default a connection is a caller of its own.
+   */
   readonly name?: string;
+  /** Where it connects from, for the audit log. */
+  readonly from?: string;
   /** What is done for this caller; by default what is done for all. */
   readonly keeper?: KeyHolder;
+}
+
+/** What one caller may do, over all its connections. */
+interface Share {
+  readonly requests: RequestAccount;
+  readonly connections: RequestAccount;
+  readonly most: number;
+  readonly callers: Set<Caller>;
 }
 
 interface KeeperServerEvents {
@@ -47,13 +65,21 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
   readonly #server: Server;
   readonly #callers = new Set<Caller>();
   readonly #connections: RequestAccount;
+  /** Of those that have a name. Who that can be is decided where they are let in, so there are not many. */
+  readonly #shares = new Map<string, Share>();
   #told = false;
   #lastCaller = 0;
 
   constructor(options: KeeperServerOptions) {
     super();
     this.#options = {
-      ...{ maxCallers: 64, maxRuns: 256, helloTimeout: 10_000, now: () => performance.now() },
+      ...{
+        maxCallers: 64,
+        maxConnections: 16,
+        maxRuns: 256,
+        helloTimeout: 10_000,
+        now: () => performance.now(),
+      },
       ...{ requests: { burst: 4_000, rate: 1_000 }, connections: { burst: 256, rate: 10 } },
       ...options,
     };
@@ -70,27 +96,46 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
   }
 
   /** Serves whoever is at the other end of a connection. */
-  serve(
-    connection: Duplex,
-    { name = String(++this.#lastCaller), keeper = this.#options.keeper }: ServeOptions = {},
-  ): void {
-    const { maxCallers, maxRuns, requests, helloTimeout, now } = this.#options;
+  serve(connection: Duplex, { name, from, keeper = this.#options.keeper }: ServeOptions = {}): void {
+    const { maxCallers, maxRuns, helloTimeout } = this.#options;
+    const number = String(++this.#lastCaller);
+    const caller = name === undefined ? number : `${name} ${number}`;
     const audit = (entry: Omit<AuditEntry, 'caller'>): void => {
-      this.emit('audit', { caller: name, ...entry });
+      this.emit('audit', { caller, ...entry });
     };
-    if (this.#callers.size >= maxCallers || !this.#connections.take()) {
+    const share = this.#shareOf(name);
+    const { requests, connections, most, callers } = share;
+    if (this.#callers.size >= maxCallers || callers.size >= most || !connections.take()) {
       if (!this.#told) audit({ event: 'busy', problem: 'too many callers, or connections in a short time' });
       this.#told = true;
       turnAway(connection);
       return;
     }
     this.#told = false;
-    const caller = new Caller(connection, {
-      ...{ keeper, maxRuns, helloTimeout, audit },
-      account: new RequestAccount(requests, now),
-      onClose: () => this.#callers.delete(caller),
+    const served = new Caller(connection, {
+      ...{ keeper, from, helloTimeout, audit, account: requests },
+      mayBegin: () => runsOf(share) < maxRuns,
+      onClose: () => {
+        this.#callers.delete(served);
+        callers.delete(served);
+      },
     });
-    this.#callers.add(caller);
+    this.#callers.add(served);
+    callers.add(served);
+  }
+
+  #shareOf(name: string | undefined): Share {
+    const { requests, connections, maxConnections, now } = this.#options;
+    const known = name === undefined ? undefined : this.#shares.get(name);
+    if (known !== undefined) return known;
+    const share: Share = {
+      requests: new RequestAccount(requests, now),
+      connections: name === undefined ? this.#connections : new RequestAccount(connections, now),
+      most: name === undefined ? Number.POSITIVE_INFINITY : maxConnections,
+      callers: new Set(),
+    };
+    if (name !== undefined) this.#shares.set(name, share);
+    return share;
   }
 
   /** Tells all callers what they may ask for from now on, as far as it has changed for them: after the keeper was given other keys. */
@@ -107,6 +152,12 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     for (const caller of [...this.#callers]) caller.close();
     await closed;
   }
+}
+
+function runsOf({ callers }: Share): number {
+  let runs = 0;
+  for (const caller of callers) runs += caller.runs;
+  return runs;
 }
 
 function turnAway(connection: Duplex): void {

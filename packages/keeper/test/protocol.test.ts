@@ -313,6 +313,34 @@ describe('quotas', () => {
     expect(await connect()).toMatchObject({ type: 'welcome' });
   });
 
+  test('a caller with a name has them once, whatever he connects', async () => {
+    const server = new KeeperServer({ keeper: keys.keeper(), maxRuns: 2, maxConnections: 2 });
+    const name = (index: number) => (index < 3 ? 'edge' : 'other');
+    let accepted = 0;
+    const sockets = createServer((socket) => server.serve(socket, { name: name(accepted++) }));
+    const path = (await scope.directory())('named.sock');
+    await once(sockets.listen(path), 'listening');
+    scope.defer(() => Promise.all([sockets.close(), server.close()]));
+    const [one, two, three, other] = [0, 0, 0, 0].map(() => RawCaller.connect(scope, path));
+    const all = await Promise.all([one, two, three, other]);
+    for (const caller of all) caller?.send(HELLO);
+    const greetings = await Promise.all(all.map((caller) => caller?.reply(0)));
+    expect(greetings.map((greeting) => greeting?.type).sort()).toEqual([
+      'refused',
+      'welcome',
+      'welcome',
+      'welcome',
+    ]);
+    for (const caller of all) for (const id of [1, 2]) caller?.send(begin(id));
+    const answers = await Promise.all(
+      all
+        .filter((_, at) => greetings[at]?.type === 'welcome')
+        .map((caller) => caller?.reply(2).then(() => caller?.replies)),
+    );
+    const steps = answers.map((replies) => replies?.filter(({ type }) => type === 'step').length ?? 0);
+    expect(steps.reduce((sum, count) => sum + count)).toBe(4); // two of the edge, two of the other
+  });
+
   test('the runs of who disconnects are forgotten', async () => {
     const keeper = keys.keeper({ maxRuns: 1 });
     const { caller, path, audit } = await greeted({}, keeper);

@@ -290,5 +290,5 @@ test('one connection may be given instead of a path', async () => {
   scope.defer(() => server.close());
   const entry = once(server, 'audit');
   await connectKeeper(scope, path);
-  expect((await entry)[0]).toEqual({ caller: 'worker 7', event: 'connected' });
+  expect((await entry)[0]).toEqual({ caller: 'worker 7 1', event: 'connected' });
 });

@@ -18,6 +18,7 @@ export {
   keyFailure,
 } from './errors.ts';
 export type { KeeperHoldings } from './holdings.ts';
+export type { Admittance, Circumstances } from './identity/authorized-keys.ts';
 export { Identities, type IdentityUse, SIGNED_LABEL } from './identity/identities.ts';
 export { type AskPassphrase, readIdentityFile, readPublicIdentity } from './identity/identity-file.ts';
 export { type HostEntry, hostName, type PeerName } from './identity/known-hosts.ts';

@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net';
 import { type AuditEntry, KeeperServer } from '@keymux/keeper';
 import { type KeyHolder, LocalKeeper } from '@keymux/keys';
 import { z } from 'zod';
@@ -5,35 +6,48 @@ import { AuditLog } from '../audit-log.ts';
 import { flag, list, readConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { harden } from '../hardening.ts';
+import { CALLER_OPTIONS, Callers } from '../keeper/callers.ts';
 import { KEPT_OPTIONS, loadKept } from '../keeper/kept.ts';
+import { LinkServer } from '../keeper/link-server.ts';
+import { type Place, placeOf } from '../keeper/places.ts';
 import type { Output } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
-import { serveUntilSignal } from '../serve.ts';
+import { formatAddress, serveUntilSignal } from '../serve.ts';
 
 const schema = z.object({
   ...KEPT_OPTIONS,
+  ...CALLER_OPTIONS,
   listen: list,
   group: flag,
   auditLog: z.string().optional(),
 });
 
-/** A socket, and the host that its callers may use the keeper for; undefined for everything. */
-interface Place {
-  readonly path: string;
-  readonly host: string | undefined;
+type Config = z.output<typeof schema>;
+
+/** Something that listens for callers. */
+interface Listener {
+  readonly server: KeeperServer;
+  /** For those from elsewhere. */
+  readonly link?: LinkServer;
+  /** Resolves with where it listens: a path, or an address. */
+  listen(): Promise<AddressInfo | string>;
+  close(): Promise<unknown>;
 }
 
 /** `keymux keeper` */
 export async function keeper(argv: Record<string, unknown>, output: Output): Promise<void> {
   const config = await readConfig(schema, argv);
   const places = config.listen.map(placeOf);
-  if (places.length === 0) throw new ConfigError('no socket to listen on: give --listen unix:PATH');
+  if (places.length === 0)
+    throw new ConfigError('nothing to listen on: give --listen unix:PATH, or HOST:PORT');
   harden(output);
-  const local = new LocalKeeper(await loadKept(config, output));
+  const { holdings, callers } = await load(config, places, output);
+  let known = callers;
+  const kept = new LocalKeeper(holdings);
   const log = config.auditLog === undefined ? undefined : new AuditLog(config.auditLog);
-  const servers = places.map(({ host }) => new KeeperServer({ keeper: partOf(local, host) }));
+  const listeners = places.map((place) => listenerAt(place, { kept, callers, config, output }));
   const close = async (): Promise<void> => {
-    await Promise.all(servers.map((server) => server.close()));
+    await Promise.all(listeners.map((listener) => listener.close()));
   };
   const stop = new AbortController();
   let failure: Error | undefined;
@@ -48,11 +62,14 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
       stop.abort();
     }
   };
+  const addresses: (AddressInfo | string)[] = [];
   try {
-    for (const [index, server] of servers.entries()) {
-      const { path } = places[index] as Place;
-      server.on('audit', (entry) => write({ ...entry, caller: `${path} ${entry.caller}` }));
-      await server.listen({ path, mode: config.group ? 0o660 : 0o600 });
+    for (const [index, listener] of listeners.entries()) {
+      let name = config.listen[index] as string; // until the port is known
+      listener.server.on('audit', (entry) => write({ ...entry, caller: `${name} ${entry.caller}` }));
+      const address = await listener.listen();
+      addresses.push(address);
+      name = typeof address === 'string' ? address : formatAddress(address);
     }
   } catch (error) {
     await close(); // those that listen already
@@ -60,38 +77,83 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
   }
   const reload = async (): Promise<void> => {
     const next = await readConfig(schema, argv);
-    const holdings = await loadKept(next, output);
+    const { holdings, callers } = await load(next, places, output, known);
+    const links = listeners.flatMap(({ link }) => link?.prepare(callers as Callers) ?? []);
+    const changes = await Promise.all(links);
     log?.reopen();
-    local.replace(holdings);
-    for (const server of servers) server.announce();
+    // From here on nothing can fail.
+    kept.replace(holdings);
+    for (const change of changes) change();
+    known = callers;
+    for (const { server } of listeners) server.announce();
     sayUnchanged(['listen', 'group', 'auditLog'], config, next, output);
   };
-  const listening = places.map(({ path }) => path);
-  await serveUntilSignal('keeper', { reload, close }, listening, output, stop);
+  await serveUntilSignal('keeper', { reload, close }, addresses, output, stop);
   if (failure !== undefined) throw failure;
 }
 
-function partOf(local: LocalKeeper, host: string | undefined): KeyHolder {
-  if (host === undefined) return local;
-  if (local.kept.some(({ authority }) => authority === host)) return local.limitedTo([host]);
-  throw new ConfigError(
-    `--listen ${host}=…: there is no key for this host; give --key ${host}=FILE, or --host`,
-  );
+/** Reads keys, and who may call from elsewhere, which is undefined if nobody can. Rejects with ConfigError or KeyError. */
+async function load(config: Config, places: readonly Place[], output: Output, before?: Callers) {
+  const holdings = await loadKept(config, output);
+  const called = [config.ownIdentity ?? [], config.callers, config.callerKey].flat().length > 0;
+  if (places.every(({ kind }) => kind === 'socket')) {
+    if (called) throw new ConfigError('--callers and --caller-key are for --listen HOST:PORT: give that too');
+    return { holdings, callers: undefined };
+  }
+  const callers = await Callers.load(config, output, before);
+  callers.checkApart(holdings);
+  return { holdings, callers };
 }
 
-/** `unix:PATH`, or `NAME=unix:PATH`. */
-function placeOf(text: string): Place {
-  const [, name, path] = /^(?:([^=/]+)=)?unix:(.+)$/.exec(text) ?? [];
-  if (path === undefined) throw new ConfigError(`--listen ${text}: write unix:PATH, or NAME=unix:PATH`);
-  return { path, host: name?.toLowerCase() };
+function listenerAt(
+  place: Place,
+  {
+    kept,
+    callers,
+    config,
+    output,
+  }: Readonly<{
+    kept: LocalKeeper;
+    callers: Callers | undefined;
+    config: Config;
+    output: Output;
+  }>,
+): Listener {
+  if (place.kind === 'socket') {
+    const { path, authority } = place;
+    const server = new KeeperServer({ keeper: partOf(kept, authority) });
+    return {
+      server,
+      listen: async () => {
+        await server.listen({ path, mode: config.group ? 0o660 : 0o600 });
+        return path;
+      },
+      close: () => server.close(),
+    };
+  }
+  const server = new KeeperServer({ keeper: kept, maxCallers: 1024 });
+  const link = new LinkServer(kept, server, callers as Callers, output);
+  return {
+    ...{ server, link },
+    listen: () => link.listen(place.address),
+    close: () => Promise.all([server.close(), link.close()]),
+  };
+}
+
+function partOf(local: LocalKeeper, authority: string | undefined): KeyHolder {
+  if (authority === undefined) return local;
+  if (local.kept.some((key) => key.authority === authority)) return local.limitedTo([authority]);
+  const give = authority === '' ? '--key FILE' : `--key ${authority}=FILE, or --host`;
+  throw new ConfigError(`--listen ${authority}=…: there is no key for this host; give ${give}`);
 }
 
 /** How people read an entry; undefined for those that come with every run. */
-function textOf({ caller, event, problem }: AuditEntry): string | undefined {
+function textOf({ caller, event, from, problem }: AuditEntry): string | undefined {
   switch (event) {
     case 'connected':
+      return `${caller} connected${from === undefined ? '' : ` from ${from}`}`;
     case 'disconnected':
-      return `${caller} ${event}`;
+      return `${caller} disconnected`;
     case 'refused':
       return `${caller} was refused: ${problem}`;
     case 'violation':

@@ -9,12 +9,12 @@ import { addUse, loadHoldings, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
 import { runServer, type ServerCommand } from '../server-command.ts';
-import { keeperAddress, keptFor } from '../server-keeper.ts';
+import { KEEPER_OPTIONS, keptFor } from '../server-keeper.ts';
 
 const schema = z.object({
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   host: list,
-  keeper: keeperAddress,
+  ...KEEPER_OPTIONS,
   key: assignments,
   identity: z.string().optional(),
   authorizedKeys: z.string().optional(),

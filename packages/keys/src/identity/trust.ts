@@ -15,7 +15,7 @@ import type { TrustSource } from './trust-files.ts';
 /** Whom one use of an identity trusts. What is absent trusts nobody. */
 export interface Trust {
   /** On the server's side of a session: who may come in. */
-  readonly authorizedKeys?: TrustSource<AuthorizedKeys>;
+  readonly authorizedKeys?: TrustSource<Pick<AuthorizedKeys, 'admit'>>;
   /** On the client's side: which identity the host of a name has. */
   readonly knownHosts?: TrustSource<KnownHosts>;
   /** On the client's side: the hosts that the user asked for in this session, where there are several (spec 9.3). */
