@@ -7,6 +7,7 @@ import { contenders as tcp } from './contenders/tcp.ts';
 import { contenders as tls, sessionContenders as tlsSessions } from './contenders/tls.ts';
 import type { Work } from './work.ts';
 import { bulkWorks } from './works/bulk.ts';
+import { growthWorks } from './works/growth.ts';
 import { idleWork } from './works/idle.ts';
 import { linkWorks } from './works/links.ts';
 import { sessionWork, smallWorks } from './works/small.ts';
@@ -22,5 +23,6 @@ export const WORKS: readonly Work[] = [
   ...smallWorks(names(tunnels)),
   sessionWork(names(sessions)),
   idleWork(['keymux', 'keymux-clear', 'relay', 'tls-in-tls', 'http2', 'spdy-transport']),
+  ...growthWorks(['keymux', 'keymux-clear']),
   ...linkWorks(['keymux', 'keymux-clear', 'tcp', 'tls-in-tls', 'http2', 'ssh']),
 ];

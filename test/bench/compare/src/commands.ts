@@ -63,10 +63,10 @@ async function transfer(
   streams: number,
 ): Promise<Numbers> {
   const share = Math.floor(bytes / streams);
+  const opened = await inBatches(streams, () => connection.open());
   const start = performance.now();
   await Promise.all(
-    Array.from({ length: streams }, async () => {
-      const stream = await connection.open();
+    opened.map(async (stream) => {
       stream.write(taskHead(direction === 'down' ? 'D' : 'U', share));
       const received = receive(stream, direction === 'down' ? share : 1);
       if (direction === 'up') await send(stream, share);
@@ -133,12 +133,17 @@ async function requests(
   return { perSecond: all.length / elapsed, p50: quantile(all, 0.5), p99: quantile(all, 0.99) };
 }
 
-/** Echo streams that have been used. A few at a time: some peers have a backlog of ten. */
-async function openSome(connection: Connection, count: number): Promise<Duplex[]> {
+/** Echo streams that have been used. */
+function openSome(connection: Connection, count: number): Promise<Duplex[]> {
+  return inBatches(count, () => idle(connection));
+}
+
+/** A few at a time: some peers have a backlog of ten. */
+async function inBatches(count: number, open: () => Promise<Duplex>): Promise<Duplex[]> {
   const BATCH = 8;
   const streams: Duplex[] = [];
   while (streams.length < count) {
-    const batch = Array.from({ length: Math.min(BATCH, count - streams.length) }, () => idle(connection));
+    const batch = Array.from({ length: Math.min(BATCH, count - streams.length) }, open);
     streams.push(...(await Promise.all(batch)));
   }
   return streams;

@@ -59,18 +59,24 @@ async function performOnStage(
 }
 
 async function ask(child: ChildProcess, command: ClientCommand): Promise<Numbers> {
-  const signal = AbortSignal.timeout(COMMAND_TIMEOUT);
-  const answered = once(child, 'message', { signal }) as Promise<[{ result?: Numbers; error?: string }]>;
-  child.send(command);
-  const ended = once(child, 'exit', { signal }).then(() => {
-    throw new Error('the client process ended');
-  });
-  ended.catch(() => undefined);
-  const [{ result, error }] = await Promise.race([answered, ended]).catch((cause: Error) => {
-    throw cause.name === 'AbortError'
-      ? new Error(`nothing came of "${command.do}" in ${COMMAND_TIMEOUT / 1000} s`)
-      : cause;
-  });
-  if (result === undefined) throw new Error(error);
-  return result;
+  const over = new AbortController();
+  const late = setTimeout(() => over.abort(), COMMAND_TIMEOUT);
+  const { signal } = over;
+  try {
+    const answered = once(child, 'message', { signal }) as Promise<[{ result?: Numbers; error?: string }]>;
+    const ended = once(child, 'exit', { signal }).then(() => {
+      throw new Error('the client process ended');
+    });
+    ended.catch(() => undefined);
+    child.send(command);
+    const [{ result, error }] = await Promise.race([answered, ended]);
+    if (result === undefined) throw new Error(error);
+    return result;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new Error(`nothing came of "${command.do}" in ${COMMAND_TIMEOUT / 1000} s`);
+  } finally {
+    clearTimeout(late);
+    over.abort();
+  }
 }

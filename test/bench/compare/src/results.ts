@@ -23,9 +23,7 @@ export class Results {
       .sort((a, b) => a - b);
     const [least, greatest] = [values[0], values.at(-1)];
     if (least === undefined || greatest === undefined) return undefined;
-    const middle = (values.length - 1) / 2;
-    const median = ((values[Math.floor(middle)] as number) + (values[Math.ceil(middle)] as number)) / 2;
-    return { median, least, greatest };
+    return { median: median(values) as number, least, greatest };
   }
 
   /** How a goal stands; `value` is undefined if a part of it was not measured. */
@@ -46,6 +44,14 @@ export class Results {
       [...this.#rounds].map(([work, contenders]) => [work, Object.fromEntries(contenders)]),
     );
   }
+}
+
+/** The middle of what was measured; undefined of nothing. */
+export function median(measured: readonly number[]): number | undefined {
+  const values = measured.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+  const middle = (values.length - 1) / 2;
+  const [below, above] = [values[Math.floor(middle)], values[Math.ceil(middle)]];
+  return below === undefined || above === undefined ? undefined : (below + above) / 2;
 }
 
 export interface Spread {

@@ -1,0 +1,72 @@
+import { PARTS } from '../stage.ts';
+import type { Work } from '../work.ts';
+
+const GIB = 2 ** 30;
+const COUNTS = [1, 10, 100, 1000, 10_000];
+const columns = COUNTS.map((count) => ({
+  key: String(count),
+  title: count.toLocaleString('en'),
+  digits: 2,
+}));
+
+/** How costs grow with the number of streams of one session: per stream, or per byte, they must not. */
+export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
+  {
+    ...{ name: 'T1 by streams', title: 'CPU s/GiB of downloads, by the number of streams', columns },
+    ...{ contenders, alone: true },
+    measure: async ({ stage, command }, { bytes, idleStreams }) => {
+      const transfer = { do: 'transfer', direction: 'down' } as const;
+      await command({ ...transfer, streams: 1, bytes: bytes / 4 });
+      const numbers: Record<string, number> = {};
+      for (const streams of upTo(idleStreams)) {
+        const before = stage.cpu();
+        await command({ ...transfer, streams, bytes });
+        const after = stage.cpu();
+        const used = PARTS.reduce((sum, part) => sum + after[part] - before[part], 0);
+        numbers[streams] = used / (bytes / GIB);
+      }
+      return numbers;
+    },
+  },
+  {
+    ...{
+      name: 'T4 by streams',
+      title: 'new streams a second, by the number of those that are open',
+      columns,
+    },
+    ...{ contenders, alone: true },
+    measure: async ({ command }, { seconds, idleStreams }) => {
+      await command({ do: 'streams', concurrency: 32, seconds });
+      const numbers: Record<string, number> = {};
+      let held = 0;
+      for (const streams of upTo(idleStreams)) {
+        await command({ do: 'hold', streams: streams - held });
+        held = streams;
+        const { perSecond = Number.NaN } = await command({ do: 'streams', concurrency: 32, seconds });
+        numbers[streams] = perSecond;
+      }
+      return numbers;
+    },
+  },
+  {
+    ...{ name: 'T6 by streams', title: 'KiB of the proxy for each idle stream, by their number', columns },
+    ...{ contenders, alone: true },
+    measure: async ({ stage, command }, { idleStreams }) => {
+      await command({ do: 'hold', streams: 100 });
+      const before = stage.rss().proxy;
+      const numbers: Record<string, number> = {};
+      let held = 0;
+      // Of a few streams nothing can be seen in pages of memory.
+      for (const streams of upTo(idleStreams).filter((count) => count >= 100)) {
+        await command({ do: 'hold', streams: streams - held });
+        held = streams;
+        numbers[streams] = (stage.rss().proxy - before) / streams / 1024;
+      }
+      return numbers;
+    },
+  },
+];
+
+function upTo(most: number): number[] {
+  return COUNTS.filter((count) => count <= most);
+}
