@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { createKeyFile } from '@keymux/keys';
+import { type Backstage, withBackstage } from '../demo/backstage.ts';
 import { FLOWS, type Flow } from '../demo/flows.ts';
 import { type HopView, viewHop } from '../demo/hop.ts';
 import { createIdentity } from '../demo/identity.ts';
@@ -46,14 +44,8 @@ interface Stage {
 /** `keymux demo`: plays the main flows between separate processes, and shows what each wiretap got. */
 export async function demo(_argv: Record<string, unknown>, output: Output): Promise<ExitCode> {
   const started = performance.now();
-  const cleanup: (() => unknown)[] = [];
-  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
-    const end = (): never => process.exit(128 + constants.signals[signal]); // so that what is for the end of the process is done
-    process.once(signal, end);
-    cleanup.push(() => process.off(signal, end));
-  }
-  try {
-    const stage = await setStage(cleanup);
+  return withBackstage(async (backstage) => {
+    const stage = await setStage(backstage);
     if (!output.json) output.result(INTRODUCTION);
     const flows: FlowResult[] = [];
     for (const flow of FLOWS) {
@@ -67,17 +59,10 @@ export async function demo(_argv: Record<string, unknown>, output: Output): Prom
       output.json ? JSON.stringify({ ok, seconds, flows }, undefined, 2) : drawSummary(flows, seconds),
     );
     return ok ? EXIT.OK : EXIT.FAILURE;
-  } finally {
-    for (const step of cleanup.reverse()) await step();
-  }
+  });
 }
 
-async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
-  const directory = await mkdtemp(join(tmpdir(), 'keymux-demo-'));
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
-  process.once('exit', remove);
-  cleanup.push(remove, () => process.off('exit', remove));
-  const file = (name: string): string => join(directory, name);
+async function setStage({ path: file, defer }: Backstage): Promise<Stage> {
   for (const name of ['proxy', 'alpha', 'beta']) await createKeyFile(file(`${name}.key`));
   const secret = `CANARY-${randomBytes(2).toString('hex')}`;
   const password = `PASSWORD-${randomBytes(2).toString('hex')}`;
@@ -91,15 +76,15 @@ async function setStage(cleanup: (() => unknown)[]): Promise<Stage> {
     ...['--host', 'gamma.test', '--key-each-way', 'gamma.test'],
     ...['--identity', file('gamma'), '--authorized-keys', file('authorized_keys')],
   ];
-  const origin = await ServerProcess.start(['origin', ...hosts], { KEYMUX_SECRET: secret });
-  cleanup.push(() => origin.stop());
+  const origin = await ServerProcess.start(['origin', ...hosts], { env: { KEYMUX_SECRET: secret } });
+  defer(() => origin.stop());
   const proxyToOrigin = await Wiretap.listen(origin.port);
-  cleanup.push(() => proxyToOrigin.close());
+  defer(() => proxyToOrigin.close());
   const allow = `127.0.0.1:${proxyToOrigin.port}`;
   const proxy = await ServerProcess.start(['proxy', '--key', file('proxy.key'), '--clear', '--allow', allow]);
-  cleanup.push(() => proxy.stop());
+  defer(() => proxy.stop());
   const clientToProxy = await Wiretap.listen(proxy.port);
-  cleanup.push(() => clientToProxy.close());
+  defer(() => clientToProxy.close());
 
   const names = {
     proxy: `127.0.0.1:${clientToProxy.port}`,

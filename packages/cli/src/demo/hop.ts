@@ -158,7 +158,8 @@ function authorityOf(data: Buffer): string {
   return data.toString('latin1', at + 1, at + 1 + (data[at] ?? 0));
 }
 
-function describeHeaders(headers: HeaderList): string {
+/** A request or an answer in a few words. */
+export function describeHeaders(headers: HeaderList): string {
   const value = (name: string): string => headers.find(([key]) => key === name)?.[1] ?? '';
   const status = value(':status');
   if (status !== '') return status;

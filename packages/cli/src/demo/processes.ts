@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url';
 const PROGRAM = fileURLToPath(new URL('../../bin/keymux.js', import.meta.url));
 const START_TIMEOUT = 60_000;
 
-type Message = Readonly<Record<string, unknown>>;
+export type Message = Readonly<Record<string, unknown>>;
+
+export interface ServerOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** A free port of loopback unless given. */
+  readonly listen?: string;
+  /** Hears of each event as it comes. */
+  readonly onEvent?: (event: Message) => void;
+}
 
 /** A keymux server in a process of its own, and the events it reports. */
 export class ServerProcess {
@@ -22,31 +30,44 @@ export class ServerProcess {
     return this.#port;
   }
 
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
   /** Starts a keymux command that serves; resolves when it listens. */
   static async start(
     args: readonly string[],
-    env: Readonly<Record<string, string>> = {},
+    { env = {}, listen = '127.0.0.1:0', onEvent }: ServerOptions = {},
   ): Promise<ServerProcess> {
-    const child = spawn(process.execPath, [PROGRAM, ...args, '--json', '--listen', '127.0.0.1:0'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+    const child = spawn(process.execPath, [PROGRAM, ...args, '--json', '--listen', listen], {
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
     endWithUs(child);
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     const server = new ServerProcess(child);
-    lines.on('line', (line) => server.#events.push(JSON.parse(line) as Message));
+    lines.on('line', (line) => {
+      const event = JSON.parse(line) as Message;
+      server.#events.push(event);
+      onEvent?.(event);
+    });
+    const ended = new AbortController();
+    child.once('exit', () => ended.abort());
     try {
-      await server.#listening(lines);
+      await server.#listening(lines, AbortSignal.any([ended.signal, AbortSignal.timeout(START_TIMEOUT)]));
     } catch (error) {
       child.kill('SIGKILL');
-      throw new Error(`keymux ${args[0]} did not start`, { cause: error });
+      throw new Error(`keymux ${args[0]} did not start: ${stderr.trim()}`, { cause: error });
     }
     return server;
   }
 
   /** Waits until it says where it listens. */
-  async #listening(lines: EventEmitter): Promise<void> {
-    const signal = AbortSignal.timeout(START_TIMEOUT);
+  async #listening(lines: EventEmitter, signal: AbortSignal): Promise<void> {
     for (;;) {
       const said = this.#events.find(({ event }) => event === 'listening');
       if (said !== undefined) {
@@ -103,7 +124,7 @@ export async function runClient(args: readonly string[]): Promise<ClientRun> {
 }
 
 /** However the demonstration ends, for example because nobody reads any more what it prints, its processes end too. */
-function endWithUs(child: ChildProcess): void {
+export function endWithUs(child: ChildProcess): void {
   const kill = (): unknown => child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.off('exit', kill));

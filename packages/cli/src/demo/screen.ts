@@ -76,7 +76,7 @@ function describeHeard({ heads, excerpt }: Heard): Line[] {
   const readable = heads.map((head) => bad(`reads ${head}`));
   if (excerpt === undefined) return readable;
   const { text, secret } = excerpt;
-  return [...readable, secret ? { text, mark: secret } : { text, style: 'dim', raw: true }];
+  return [...readable, secret ? { text, mark: secret } : { text, style: 'dim', raw: 2 }];
 }
 
 function describeKey({ keyId, algorithm, startedBy, authority, depth }: SeenKey): Line {

@@ -9,8 +9,10 @@ const [LEAST, MOST] = [15, 23];
 export interface Line {
   readonly text: string;
   readonly style?: Style;
-  /** Captured bytes: broken anywhere, and cut off after two lines. */
-  readonly raw?: boolean;
+  /** Captured bytes: broken anywhere, and cut off after so many lines. */
+  readonly raw?: 1 | 2;
+  /** Styles of its parts, for a line that has room. */
+  readonly parts?: readonly { readonly at: number; readonly length: number; readonly style: Style }[];
   /** A part that stands out, marked by carets below. */
   readonly mark?: { readonly at: number; readonly length: number } | undefined;
 }
@@ -33,37 +35,47 @@ function drawRow({ label, cells }: Row, width: number): string {
   const height = Math.max(1, ...wrapped.map((lines) => lines.length));
   const lines = Array.from({ length: height }, (_, at) => {
     const first = shade('dim', (at === 0 ? label : '').padEnd(LABEL));
-    return (first + wrapped.map((cell) => pad(cell[at] ?? { text: '' }, width)).join('')).trimEnd();
+    const gap = ' '.repeat(GAP);
+    return (first + wrapped.map((cell) => fit(cell[at] ?? { text: '' }, width) + gap).join('')).trimEnd();
   });
   return lines.join('\n');
 }
 
-function pad({ text, style, mark }: Line, width: number): string {
-  const rest = ' '.repeat(width + GAP - text.length);
-  if (mark === undefined) return (style ? shade(style, text) : text) + rest;
-  const end = mark.at + mark.length;
-  return text.slice(0, mark.at) + shade(['bold', 'red'], text.slice(mark.at, end)) + text.slice(end) + rest;
+/** A line that is no longer than `width`, styled, and filled up with spaces. */
+export function fit({ text, style, mark, parts = [] }: Line, width: number): string {
+  const rest = ' '.repeat(width - text.length);
+  const styled = mark ? [{ ...mark, style: ['bold', 'red'] satisfies Style }] : parts;
+  if (styled.length === 0) return (style ? shade(style, text) : text) + rest;
+  let [drawn, done] = ['', 0];
+  for (const { at, length, style } of styled) {
+    drawn += text.slice(done, at) + shade(style, text.slice(at, at + length));
+    done = at + length;
+  }
+  return drawn + text.slice(done) + rest;
 }
 
-/** Breaks a line at spaces, and where there is none at the width; carets follow below what is marked. */
-function wrap(line: Line, width: number): Line[] {
+/** Breaks a line at spaces or after a host, and where there is neither at the width; carets follow below what is marked. */
+export function wrap(line: Line, width: number, hang = 2): Line[] {
   if (line.mark !== undefined) return wrapMarked(line, width);
-  if (line.raw) return cut(line, width).slice(0, 2);
+  if (line.raw !== undefined) return cut(line, width).slice(0, line.raw);
+  const { parts: _, ...whole } = line;
   const lines: Line[] = [];
+  const indent = line.text.search(/\S|$/);
   let rest = line.text;
   while (rest.length > width) {
-    const space = rest.lastIndexOf(' ', width);
-    const cut = space > 2 ? space : width;
-    lines.push({ ...line, text: rest.slice(0, cut) });
-    rest = `  ${rest.slice(cut).trimStart()}`;
+    const place = [' ', '/'].map((mark) => rest.lastIndexOf(mark, width)).find((at) => at > indent + hang);
+    const at = place ?? width;
+    lines.push({ ...whole, text: rest.slice(0, at) });
+    rest = ' '.repeat(indent + hang) + rest.slice(at).trimStart();
   }
-  return [...lines, { ...line, text: rest }];
+  return lines.length === 0 ? [line] : [...lines, { ...whole, text: rest }];
 }
 
-function wrapMarked({ text, mark }: Line, width: number): Line[] {
+function wrapMarked({ text, mark, raw }: Line, width: number): Line[] {
   const { at, length } = mark ?? { at: 0, length: 0 };
   const carets = { text: ' '.repeat(at) + '^'.repeat(length), style: 'red' } as const;
-  return [{ text: text.slice(0, width), mark }, carets, { text: text.slice(width, 2 * width) }];
+  const rest = raw === 1 ? '' : text.slice(width, 2 * width);
+  return [{ text: text.slice(0, width), mark }, carets, ...(rest === '' ? [] : [{ text: rest }])];
 }
 
 function cut(line: Line, width: number): Line[] {

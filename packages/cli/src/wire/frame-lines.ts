@@ -16,22 +16,23 @@ export function frameLines(record: CapturedRecord): string {
   const clock = new Date(time).toISOString().slice(11, 23);
   const arrow = from === 'client' ? 'client >' : '< server';
   const place = `${clock} ${String(connection).padStart(NUMBER_WIDTH)} ${arrow} ${'| '.repeat(tunnel.length)}${under ? '  ' : ''}`;
-  const parts = [type.padEnd(TYPE_WIDTH), stream === undefined ? '' : `stream ${stream}`, ...facts(record)];
-  const line = `${shade('dim', place)}${shade(colour(record), parts.filter(Boolean).join('  '))}`;
+  const parts = [type.padEnd(TYPE_WIDTH), stream === undefined ? '' : `stream ${stream}`, ...factsOf(record)];
+  const line = `${shade('dim', place)}${shade(colourOf(record), parts.filter(Boolean).join('  '))}`;
   const indent = ' '.repeat(place.length + 2);
   const values = headers.map(([name, value]) => `${indent}${printable(name)}: ${printable(value)}`);
   return [line, ...values, ...hexLines(payload, indent)].join('\n');
 }
 
 /** Red is readable by everybody, green is sealed; what only this reader could open is yellow. */
-function colour({ type, under }: TraceRecord): Style {
+export function colourOf({ type, under }: TraceRecord): Style {
   if (type === 'ERROR') return 'red';
   if (type === 'SEALED') return 'green';
   if (under !== undefined) return 'yellow';
   return type === 'DATA' || type.startsWith('SYN_') || type === 'HEADERS' ? 'red' : 'cyan';
 }
 
-function facts(record: TraceRecord): string[] {
+/** What is to be said of a frame besides its type and stream. */
+export function factsOf(record: TraceRecord): string[] {
   const { type, bytes, flags = [], fields = {}, nego } = record;
   if (type === 'ERROR') return [printable(String(fields.message))];
   if (nego !== undefined) return [negotiation(record)];
