@@ -5,6 +5,7 @@ import { closeDebugger } from './hardening.ts';
 import {
   connectOptions,
   demoOptions,
+  demoWiretapOptions,
   dumpOptions,
   explainOptions,
   frontOptions,
@@ -36,6 +37,9 @@ const COMMANDS = {
   tap: async (argv, output) => (await import('./commands/tap.ts')).tap(argv, output),
   demo: async (argv, output) => (await import('./commands/demo.ts')).demo(argv, output),
 } as const satisfies Record<string, Command>;
+const demoWiretap: Command = async (argv, output) =>
+  (await import('./commands/demo-wiretap.ts')).demoWiretap(argv, output);
+
 const EXIT_CODES = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 peer unreachable, 4 keys do not fit,
 5 refused or protected too weakly, 6 peer is shutting down.`;
 
@@ -175,7 +179,13 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
     .command(
       'demo',
       'Play the main flows on loopback, with a wiretap on each hop',
-      demoOptions,
+      (argv) =>
+        demoOptions(argv).command(
+          'wiretap',
+          'Watch one exchange on a terminal: in the clear, sealed, and with the server in separate processes',
+          demoWiretapOptions,
+          run(demoWiretap),
+        ),
       run(COMMANDS.demo),
     )
     .completion('completion', 'Print a completion script for the shell in $SHELL: bash or zsh')

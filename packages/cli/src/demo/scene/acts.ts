@@ -1,0 +1,156 @@
+import type { Backstage } from '../backstage.ts';
+import type { Line } from '../table.ts';
+import { startSeparated, startSingle } from './server.ts';
+import { type Finding, Stage } from './stage.ts';
+import { summarize } from './summary.ts';
+import type { View } from './view.ts';
+
+/** What came of an act, for scripts. */
+export interface ActResult {
+  readonly title: string;
+  readonly ok: boolean;
+  readonly checks: Checks;
+  readonly wire: {
+    readonly connections: number;
+    readonly bytes: number;
+    readonly frames: readonly SeenFrame[];
+  };
+}
+
+export interface SeenFrame {
+  readonly from: 'client' | 'server';
+  readonly type: string;
+  readonly bytes: number;
+}
+
+export interface SceneResult {
+  readonly ok: boolean;
+  readonly acts: readonly ActResult[];
+  readonly findings: readonly Finding[];
+}
+
+type Checks = Readonly<Record<string, boolean>>;
+
+/** Plays the scene. Rejects if a process of it cannot do its part. */
+export async function playScene(view: View, backstage: Backstage): Promise<SceneResult> {
+  const stage = await Stage.set(view, backstage);
+  const acts: ActResult[] = [];
+  for (const { title, play } of ACTS) {
+    const checks = await play(stage, title);
+    const { connections, bytes, frames } = stage.wire;
+    const seen = frames.map(({ from, type, bytes }) => ({ from, type, bytes }));
+    const ok = Object.values(checks).every(Boolean);
+    acts.push({ title, ok, checks, wire: { connections, bytes, frames: seen } });
+  }
+  await view.conclude(summarize(stage.findings));
+  return { ok: acts.every(({ ok }) => ok), acts, findings: stage.findings };
+}
+
+const ACTS: readonly { title: string; play: (stage: Stage, title: string) => Promise<Checks> }[] = [
+  { title: 'In the clear', play: inTheClear },
+  { title: 'Sealed in mid-session', play: sealedInMidSession },
+  { title: 'Sealed, and the server in separate processes', play: separated },
+];
+
+async function inTheClear(stage: Stage, title: string): Promise<Checks> {
+  await stage.begin(title);
+  const told = stage.tell(
+    'Client and server are processes of their own, with a wiretap between them. There is no key yet. ' +
+      'The client sends a password, and the server answers with a secret.',
+  );
+  await Promise.all([told, stage.serve(startSingle)]);
+  const { status, body, sent, received } = await stage.request('POST', '/account', stage.password);
+  const found = stage.searchWire();
+  await stage.tell(
+    bad(`The wiretap has read ${stage.password} and ${stage.secret}, as can everybody on the way.`),
+  );
+  return {
+    'the answer came': status === 200 && body?.includes(stage.secret) === true,
+    'nothing was sealed': sent === undefined && received === undefined && !sealedFrames(stage),
+    'the wiretap read password and secret': found.join() === 'password,secret',
+  };
+}
+
+async function sealedInMidSession(stage: Stage, title: string): Promise<Checks> {
+  await stage.begin(title);
+  await stage.introduceServer();
+  await stage.tell(
+    'The same connection. The client asks for a page that the server answers only sealed: ' +
+      'in the middle of the session, it prompts for a key.',
+  );
+  const prompted = await stage.request('GET', '/login');
+  await stage.tell('Both have the key now. The password follows, sealed under it.');
+  const login = await stage.request('POST', '/login', stage.password);
+  const found = stage.searchWire();
+  await stage.tell(
+    good('The wiretap has read neither password nor secret.'),
+    'What it has: who talks to whom, when, how much, and for which host; and GET /login, which was clear.',
+  );
+  await stage.tell('But what if the server is broken into? A search of its memory:');
+  const [server] = await stage.searchServer();
+  await stage.tell(bad("One process has everything, also the host's key: with it somebody can be the host."));
+  return {
+    'the answers came': prompted.status === 200 && login.status === 200,
+    'the request was clear, its answer sealed under a key that the server began':
+      prompted.sent === undefined && prompted.received?.id === 2,
+    'the password was sealed': login.sent?.id === 2 && login.received?.id === 2,
+    'one TCP connection': stage.wire.connections === 1,
+    'the wiretap read no secret': found.length === 0,
+    'the one process of the server has the key of the host': holds(server, "host's key"),
+  };
+}
+
+async function separated(stage: Stage, title: string): Promise<Checks> {
+  await stage.begin(title);
+  const told = stage.tell(
+    'The server again, now as separate processes: the keeper has the key, the worker talks to clients. ' +
+      'A new connection, sealed from the first request on.',
+  );
+  await Promise.all([told, stage.serve(startSeparated)]);
+  await stage.negotiate();
+  const { status, sent, received } = await stage.request('POST', '/account', stage.password);
+  const found = stage.searchWire();
+  await stage.tell(
+    good('The wiretap has read neither password nor secret.'),
+    'And who breaks into one of the processes?',
+  );
+  const processes = await stage.searchServer();
+  const worker = processes.find(({ who }) => who === 'worker');
+  const keeper = processes.find(({ who }) => who === 'keeper');
+  await stage.tell(
+    good("The process that strangers talk to has the sessions that it serves now, and not the host's key."),
+    'Who is in it can ask the keeper for more, within quotas, and the keeper writes all of it down.',
+  );
+  return {
+    'the answer came': status === 200,
+    'request and answer were sealed': sent?.id === 1 && received?.id === 1,
+    'the wiretap read no secret': found.length === 0,
+    'the keeper has the key of the host': holds(keeper, "host's key"),
+    'the keeper has no session keys': lacks(keeper, 'session keys'),
+    'the worker has the session keys': holds(worker, 'session keys'),
+    'nobody but the keeper has the key of the host': processes.every(
+      (process) => process === keeper || lacks(process, "host's key"),
+    ),
+  };
+}
+
+function sealedFrames({ wire }: Stage): boolean {
+  return wire.frames.some(({ type }) => type === 'SEALED');
+}
+
+/** What could not be searched proves nothing, and fails nothing. */
+function holds(finding: Finding | undefined, name: string): boolean {
+  return finding !== undefined && finding.found?.includes(name) !== false;
+}
+
+function lacks(finding: Finding | undefined, name: string): boolean {
+  return finding !== undefined && finding.found?.includes(name) !== true;
+}
+
+function good(text: string): Line {
+  return { text, style: 'green' };
+}
+
+function bad(text: string): Line {
+  return { text, style: 'red' };
+}
