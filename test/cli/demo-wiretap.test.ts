@@ -100,7 +100,7 @@ describe.skipIf(!isLinux)('keymux demo wiretap, on a terminal', () => {
     expect(first.at(-1)).toBe(' Enter: next step   q: end');
 
     terminal.type('\r');
-    const read = await terminal.shows(/The wiretap has read PASSWORD/);
+    const read = await terminal.shows(/The wiretap has read: password, secret/);
     expect(read.every((row) => row.length <= 80)).toBe(true);
     const wire = (rows: readonly string[]): string[] =>
       rows.slice(3, -6).map((row) => row.split(' | ')[1] ?? '');
@@ -116,7 +116,7 @@ describe.skipIf(!isLinux)('keymux demo wiretap, on a terminal', () => {
     expect(wide.at(-1)).toBe(' Enter: next step   q: end');
     await terminal.resize(40, 10);
     expect((await terminal.shows(/needs a window/))[0]).toBe(
-      'The scene needs a window of 64 x 18, this'.slice(0, 40),
+      'The scene needs a window of 76 x 18, this'.slice(0, 40),
     );
     await terminal.resize(80, 24);
     await terminal.shows(/CLIENT/);

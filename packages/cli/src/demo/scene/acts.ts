@@ -61,9 +61,7 @@ async function inTheClear(stage: Stage, title: string): Promise<Checks> {
   await Promise.all([told, stage.serve(startSingle)]);
   const { status, body, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();
-  await stage.tell(
-    bad(`The wiretap has read ${stage.password} and ${stage.secret}, as can everybody on the way.`),
-  );
+  await stage.tell(verdictOnWire(found));
   return {
     'the answer came': status === 200 && body?.includes(stage.secret) === true,
     'nothing was sealed': sent === undefined && received === undefined && !sealedFrames(stage),
@@ -83,12 +81,17 @@ async function sealedInMidSession(stage: Stage, title: string): Promise<Checks> 
   const login = await stage.request('POST', '/login', stage.password);
   const found = stage.searchWire();
   await stage.tell(
-    good('The wiretap has read neither password nor secret.'),
+    verdictOnWire(found),
     'What it has: who talks to whom, when, how much, and for which host; and GET /login, which was clear.',
   );
   await stage.tell('But what if the server is broken into? A search of its memory:');
   const [server] = await stage.searchServer();
-  await stage.tell(bad("One process has everything, also the host's key: with it somebody can be the host."));
+  await stage.tell(
+    holdsKey([server])
+      ? bad("One process has it all, also the host's key: with that, somebody can be the host.")
+      : notSearchedOr([server], good("The host's key was not found.")),
+  );
+  await stage.close();
   return {
     'the answers came': prompted.status === 200 && login.status === 200,
     'the request was clear, its answer sealed under a key that the server began':
@@ -110,15 +113,20 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
   await stage.negotiate();
   const { status, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();
-  await stage.tell(
-    good('The wiretap has read neither password nor secret.'),
-    'And who breaks into one of the processes?',
-  );
+  await stage.tell(verdictOnWire(found), 'And who breaks into one of the processes?');
   const processes = await stage.searchServer();
   const worker = processes.find(({ who }) => who === 'worker');
   const keeper = processes.find(({ who }) => who === 'keeper');
+  const others = processes.filter((process) => process !== keeper);
   await stage.tell(
-    good("The process that strangers talk to has the sessions that it serves now, and not the host's key."),
+    holdsKey(others)
+      ? bad("The host's key was found outside of the keeper.")
+      : notSearchedOr(
+          others,
+          good(
+            "The process that strangers talk to has the sessions that it serves now, and not the host's key.",
+          ),
+        ),
     'Who is in it can ask the keeper for more, within quotas, and the keeper writes all of it down.',
   );
   return {
@@ -128,14 +136,27 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
     'the keeper has the key of the host': holds(keeper, "host's key"),
     'the keeper has no session keys': lacks(keeper, 'session keys'),
     'the worker has the session keys': holds(worker, 'session keys'),
-    'nobody but the keeper has the key of the host': processes.every(
-      (process) => process === keeper || lacks(process, "host's key"),
-    ),
+    'nobody but the keeper has the key of the host': !holdsKey(others),
   };
 }
 
 function sealedFrames({ wire }: Stage): boolean {
   return wire.frames.some(({ type }) => type === 'SEALED');
+}
+
+function verdictOnWire(found: readonly string[]): Line {
+  return found.length === 0
+    ? good('The wiretap has read neither password nor secret.')
+    : bad(`The wiretap has read: ${found.join(', ')}. So can everybody on the way.`);
+}
+
+function notSearchedOr(findings: readonly (Finding | undefined)[], line: Line): Line {
+  const unknown = findings.some((finding) => finding?.found === undefined);
+  return unknown ? { text: 'Memory could not be searched here.' } : line;
+}
+
+function holdsKey(findings: readonly (Finding | undefined)[]): boolean {
+  return findings.some((finding) => finding?.found?.includes("host's key"));
 }
 
 /** What could not be searched proves nothing, and fails nothing. */

@@ -20,7 +20,7 @@ export interface Size {
 }
 
 /** Less than this cannot show the scene. */
-export const LEAST: Size = { columns: 64, rows: 18 };
+export const LEAST: Size = { columns: 76, rows: 18 };
 
 const SEPARATOR = ' | ';
 /** Lines for what the audience is told, at least. */
@@ -31,15 +31,10 @@ const FRAME = 5;
 /** Draws the picture in so many rows, none of them wider than the columns. What has no room in a pane is its beginning. */
 export function draw(picture: Picture, size: Size): string[] {
   const { columns, rows } = size;
-  if (columns < LEAST.columns || rows < LEAST.rows)
-    return cover(
-      [
-        {
-          text: `The scene needs a window of ${LEAST.columns} x ${LEAST.rows}, this one is ${columns} x ${rows}.`,
-        },
-      ],
-      size,
-    );
+  if (columns < LEAST.columns || rows < LEAST.rows) {
+    const text = `The scene needs a window of ${LEAST.columns} x ${LEAST.rows}, this one is ${columns} x ${rows}.`;
+    return cover([{ text }], size);
+  }
   const hint = { text: ` ${picture.hint}`, style: 'dim' } as const;
   if (picture.page !== undefined) {
     const lines = picture.page.flatMap((line) => wrap(line, columns - 2, 0));
