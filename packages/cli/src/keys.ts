@@ -3,6 +3,7 @@ import {
   type Identities,
   KEY_FILE_MAX,
   type KeeperHoldings,
+  type KeyHolder,
   Keyring,
   LocalKeeper,
   PreSharedKey,
@@ -24,7 +25,7 @@ export interface KeyPolicy {
 }
 
 export interface LoadedKeys {
-  readonly keeper: LocalKeeper;
+  readonly keeper: KeyHolder;
   /** Label of each key file. */
   readonly labels: ReadonlyMap<string, string>;
 }

@@ -125,6 +125,7 @@ export const connectOptions = (argv: Argv): Argv =>
     .option('key', { type: 'string', describe: 'Key file shared with the proxy' })
     .option('identity', identityOption('who you are, instead of --key'))
     .option('known-hosts', KNOWN_HOSTS)
+    .options(keeperUseOptions)
     .option('algorithm', algorithmOption('How to negotiate the key; anonymous needs no --key'))
     .option('once', {
       type: 'string',
@@ -254,6 +255,17 @@ export const keeperOptions = (argv: Argv): Argv =>
       type: 'boolean',
       describe: 'Make keys that prove nobody too (level passive), for the same',
     })
+    .option('proxy-key', {
+      type: 'string',
+      array: true,
+      describe: 'Key file for a client of a proxy, towards it; repeatable',
+    })
+    .option('proxy-identity', identityOption('who a client of proxies is, towards them'))
+    .option('known-hosts', {
+      type: 'string',
+      describe:
+        'For clients, with --identity or --proxy-identity: file with the identities of hosts and proxies',
+    })
     .option('own-identity', identityOption('who this keeper is, towards callers on other machines'))
     .option('callers', {
       type: 'string',
@@ -273,6 +285,10 @@ export const keeperOptions = (argv: Argv): Argv =>
     .example(
       '$0 keeper --listen unix:/run/keymux/keeper.sock --key site.example=site.key',
       'then: keymux origin --host site.example --keeper unix:/run/keymux/keeper.sock',
+    )
+    .example(
+      '$0 keeper --listen unix:keys.sock --key site.example=site.key --proxy-key work.key',
+      'for clients: keymux get keymux://site.example/ --via proxy.example --keeper unix:keys.sock',
     )
     .example(
       '$0 keeper --listen 0.0.0.0:6122 --own-identity keeper_key --callers site.example=edges --key site.example=site.key',
@@ -295,6 +311,7 @@ const routeOptions = (argv: Argv): Argv =>
     .option('identity', identityOption('who you are, towards hosts without --key'))
     .option('proxy-identity', identityOption('who you are, towards the proxy'))
     .option('known-hosts', KNOWN_HOSTS)
+    .options(keeperUseOptions)
     .option('clear', {
       type: 'boolean',
       describe: 'Ask in the clear, and use the key only if the host prompts for it',
@@ -344,6 +361,10 @@ export const getOptions = (argv: Argv): Argv =>
   routeOptions(argv)
     .option('keylog', KEYLOG)
     .example('$0 get keymux://alpha.example/ --key alpha.key', 'directly')
+    .example(
+      '$0 get keymux://alpha.example/ --keeper unix:keys.sock',
+      'with the key that a keymux keeper has',
+    )
     .example(
       '$0 get keymux://alpha.example/ --key alpha.key --via proxy.example --proxy-key work.key',
       'end to end through a proxy',

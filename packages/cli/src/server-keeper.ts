@@ -12,14 +12,16 @@ export interface KeeperAddress {
   readonly kind: 'socket' | 'session';
   /** A path, or an address as sessions take it. */
   readonly address: string;
+  /** As it was given. */
+  readonly text: string;
 }
 
 const address = z.string().transform((text, context): KeeperAddress => {
   const [, path] = /^unix:(.+)$/.exec(text) ?? [];
-  if (path !== undefined) return { kind: 'socket', address: resolve(path) };
+  if (path !== undefined) return { kind: 'socket', address: resolve(path), text };
   const [, place] = /^keymux:\/\/([^/]+)\/?$/.exec(text) ?? [];
   const address = place ?? (/^(?:ws|http)s?:\/\//.test(text) ? text : undefined);
-  if (address !== undefined) return { kind: 'session', address };
+  if (address !== undefined) return { kind: 'session', address, text };
   context.addIssue({
     code: 'custom',
     message: 'write unix:PATH or keymux://HOST:PORT, where keymux keeper listens',
@@ -38,9 +40,11 @@ export const KEEPER_OPTIONS = {
 /** Those, and the options that are the keeper's, where there is one. */
 export interface KeeperOptions extends LinkOptions {
   readonly keeper?: KeeperAddress | undefined;
-  readonly key?: readonly string[] | ReadonlyMap<string, string>;
+  readonly key?: Iterable<unknown> | undefined;
   readonly identity?: string | undefined;
   readonly authorizedKeys?: string | undefined;
+  readonly proxyKey?: string | undefined;
+  readonly proxyIdentity?: string | undefined;
 }
 
 /**
@@ -71,12 +75,17 @@ export async function remoteKeeper(
 }
 
 /** A process that has a keeper reads no keys: throws ConfigError if it is told to. */
-export function refuseKeys({ keeper, key = [], identity, authorizedKeys }: KeeperOptions): void {
-  const keys = [...key].length > 0 ? '--key' : undefined;
-  const given = keys ?? (identity ? '--identity' : authorizedKeys ? '--authorized-keys' : undefined);
+export function refuseKeys({ keeper, key = [], ...options }: KeeperOptions): void {
+  const given = [
+    [[...key].length > 0, '--key'],
+    [options.identity, '--identity'],
+    [options.authorizedKeys, '--authorized-keys'],
+    [options.proxyKey, '--proxy-key'],
+    [options.proxyIdentity, '--proxy-identity'],
+  ].find(([value]) => value);
   if (keeper === undefined || given === undefined) return;
   throw new ConfigError(
-    `${given} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
+    `${given[1]} goes with keymux keeper, and not with --keeper: this process is to have no keys`,
   );
 }
 

@@ -8,10 +8,12 @@ import { keyLogFiles } from '../key-log-files.ts';
 import type { LoadedKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
-import { loadProxy } from '../route/keepers.ts';
-import { type ProxyPlan, planKnownHosts, planProxy } from '../route/plan.ts';
+import { loadProxy, openKept } from '../route/keepers.ts';
+import { type KeptBy, type ProxyPlan, planKnownHosts, planProxy } from '../route/plan.ts';
 import { connectToProxy } from '../route/route.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { KEEPER_OPTIONS } from '../server-keeper.ts';
+import type { Settings } from '../settings.ts';
 import { Uplink } from '../uplink.ts';
 
 const schema = z
@@ -20,19 +22,19 @@ const schema = z
     listen: listenAddress.default({ host: '127.0.0.1', port: 8118 }),
     key: z.string().optional(),
     identity: z.string().optional(),
-    knownHosts: z.string().optional(),
+    ...KEEPER_OPTIONS,
     algorithm: algorithms,
     once: list,
     clear: flag,
     keylog: list,
   })
   .refine(
-    ({ key, identity, clear, algorithm }) =>
-      key !== undefined || identity !== undefined || clear || isAnonymous(algorithm),
+    ({ key, identity, keeper, clear, algorithm }) =>
+      [key, identity, keeper].some((value) => value !== undefined) || clear || isAnonymous(algorithm),
     {
       path: ['key'],
       message:
-        'give --key FILE or --identity FILE to seal what goes to the proxy, or --clear to send everything readable',
+        'give --key FILE, --identity FILE or --keeper unix:PATH to seal what goes to the proxy, or --clear to send everything readable',
     },
   )
   .refine(
@@ -44,9 +46,9 @@ const schema = z
     path: ['algorithm'],
     message: 'an anonymous key goes with neither --key nor --clear',
   })
-  .refine(({ key, clear }) => key === undefined || !clear, {
+  .refine(({ key, keeper, clear }) => (key === undefined && keeper === undefined) || !clear, {
     path: ['clear'],
-    message: 'there is a --key too; give one of them',
+    message: 'there is a --key or --keeper too; give one of them',
   });
 
 /** How the proxy is reached, as the configuration says it. */
@@ -62,7 +64,24 @@ interface Way {
 
 /** `keymux connect PROXY` */
 export async function connect(argv: Record<string, unknown>, output: Output): Promise<void> {
-  let way = await readWay(argv, output);
+  const settings = await readSettings(schema, argv);
+  const kept = await openKept(settings, output);
+  try {
+    await run(settings, kept, () => readSettings(schema, argv), output);
+  } finally {
+    kept?.keeper.close();
+  }
+}
+
+type Options = Settings<z.output<typeof schema>>;
+
+async function run(
+  settings: Options,
+  kept: KeptBy | undefined,
+  read: () => Promise<Options>,
+  output: Output,
+): Promise<void> {
+  let way = await readWay(settings, kept, output);
   const { listen } = way;
   const uplinks = new Set<Uplink>();
   const stopping = new AbortController();
@@ -83,8 +102,9 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   });
   const service = {
     reload: async (): Promise<void> => {
-      const next = await readWay(argv, output);
-      sayUnchanged(['listen'], way, next, output);
+      const again = await read();
+      const next = await readWay(again, kept, output);
+      sayUnchanged(['listen', 'keeper'], settings.values, again.values, output);
       way = { ...next, listen };
       for (const uplink of uplinks) uplink.retire();
     },
@@ -105,14 +125,14 @@ export async function connect(argv: Record<string, unknown>, output: Output): Pr
   await serveUntilSignal('local HTTP proxy', service, front.address() ?? '', output);
 }
 
-async function readWay(argv: Record<string, unknown>, output: Output): Promise<Way> {
-  const settings = await readSettings(schema, argv);
+async function readWay(settings: Options, kept: KeptBy | undefined, output: Output): Promise<Way> {
   const { keylog, once, listen, proxy: name } = settings.values;
   const proxy = planProxy({
     address: settings.chosen('proxy'),
     key: settings.chosen('key'),
     identity: settings.chosen('identity'),
     algorithms: settings.chosen('algorithm'),
+    kept,
   });
   const knownHosts = new KnownHostsFile(planKnownHosts(settings.chosen('knownHosts')).value);
   const keys = await loadProxy(proxy, knownHosts.name, output);

@@ -1,5 +1,6 @@
 import { KnownHostsFile } from '@keymux/keys';
 import { DestinationPolicy } from '@keymux/proxy';
+import type { z } from 'zod';
 import { flag, list, readSettings } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { type Circumstances, explainHost, explainProgram, type Found } from '../explain/explain.ts';
@@ -8,12 +9,12 @@ import type { Explanation } from '../explain/schema.ts';
 import { drawExplanation } from '../explain/screen.ts';
 import { withFirstContact } from '../first-contact.ts';
 import type { Output } from '../output.ts';
-import { loadRoute } from '../route/keepers.ts';
-import { type HostPlan, planRoute } from '../route/plan.ts';
+import { loadRoute, openKept } from '../route/keepers.ts';
+import { type HostPlan, planRoute, type RoutePlan } from '../route/plan.ts';
 import { type Hop, Route } from '../route/route.ts';
 import { openSafeguards } from '../route/safeguards.ts';
 import { type Destination, type Place, parseDestination } from '../route/target.ts';
-import type { Chosen } from '../settings.ts';
+import type { Chosen, Settings } from '../settings.ts';
 import { getSchema } from './get.ts';
 
 const schema = getSchema.extend({ once: list, connect: flag });
@@ -21,13 +22,26 @@ const schema = getSchema.extend({ once: list, connect: flag });
 /** `keymux explain TARGET...` */
 export async function explain(argv: Record<string, unknown>, output: Output): Promise<void> {
   const settings = await readSettings(schema, argv);
-  const { url: targets, connect, key, identity } = settings.values;
+  const { url: targets, key, identity } = settings.values;
   const urls = targets.filter((target) => parseDestination(target) === undefined);
   if (urls.length === 0 && (key.length > 0 || identity !== undefined))
     throw new ConfigError(
       '--key and --identity are for hosts that speak keymux (keymux://…); for the proxy write --proxy-key or --proxy-identity',
     );
-  const plan = planRoute(settings, urls);
+  const kept = await openKept(settings, output);
+  try {
+    await explainAll(settings, planRoute(settings, kept, urls), output);
+  } finally {
+    kept?.keeper.close();
+  }
+}
+
+async function explainAll(
+  settings: Settings<z.output<typeof schema>>,
+  plan: RoutePlan,
+  output: Output,
+): Promise<void> {
+  const { url: targets, connect } = settings.values;
   const safeguards = await openSafeguards(settings.values);
   const circumstances: Circumstances = {
     ...{ proxy: plan.proxy, knownHosts: plan.knownHosts, output },

@@ -11,7 +11,7 @@ import { withFirstContact } from '../first-contact.ts';
 import { keyLogFiles } from '../key-log-files.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
 import { type Output, printable } from '../output.ts';
-import { loadRoute } from '../route/keepers.ts';
+import { loadRoute, openKept } from '../route/keepers.ts';
 import { type HostPlan, planRoute, ROUTE_OPTIONS, type RoutePlan } from '../route/plan.ts';
 import { type Reached, Route } from '../route/route.ts';
 import { openSafeguards, SAFEGUARD_OPTIONS } from '../route/safeguards.ts';
@@ -42,7 +42,15 @@ export async function get(argv: Record<string, unknown>, output: Output): Promis
   if (config.output !== undefined && config.url.length > 1) {
     throw new ConfigError('--output takes one URL: several would overwrite each other');
   }
-  const plan = planRoute(settings);
+  const kept = await openKept(settings, output);
+  try {
+    return await fetchAll(config, planRoute(settings, kept), output);
+  } finally {
+    kept?.keeper.close();
+  }
+}
+
+async function fetchAll(config: GetConfig, plan: RoutePlan, output: Output): Promise<ExitCode> {
   const place = bodyPlace(config, output);
   await checkPlace(place);
   const data = config.data === undefined ? undefined : await readData(config.data);

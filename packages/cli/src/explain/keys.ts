@@ -14,6 +14,7 @@ import {
 import type { KeyInfo } from '@keymux/session';
 import { showIdentity } from '../identities.ts';
 import type { Output } from '../output.ts';
+import { requestKept } from '../route/keepers.ts';
 import type { KeyPlan, RoutePlan } from '../route/plan.ts';
 import type { KeyStatement } from './schema.ts';
 import { stateSource } from './sources.ts';
@@ -33,7 +34,7 @@ export interface KeySubject {
 
 /**
  * What is to be said of the key with one party; undefined if there is none. Key files and lists are read, no passphrase is asked for. Rejects with
- * KeyError if one of them cannot be used.
+ * KeyError if one of them cannot be used, or with ConfigError if the keeper has no key for the party.
  */
 export async function stateKey(
   plan: KeyPlan,
@@ -81,8 +82,27 @@ export async function stateKey(
         ...{ level: 'passive', proves: 'nobody', label: ANONYMOUS_LABEL },
         decidedBy: [stateSource(plan.algorithms.source, algorithmName(ALGORITHM.ANONYMOUS))],
       };
+    case 'kept': {
+      const { algorithm, label, proves } = requestKept(plan, authority);
+      return {
+        ...common,
+        ...algorithmsOf(algorithm, info),
+        ...PROVEN_BY[proves],
+        ...{ label, keeper: plan.place.value },
+        decidedBy: [
+          stateSource(plan.place.source, plan.place.value),
+          stateSource(plan.algorithms.source, plan.algorithms.value.map(algorithmName).join()),
+        ],
+      };
+    }
   }
 }
+
+const PROVEN_BY = {
+  key: { level: 'authenticated', proves: 'shared key' },
+  identity: { level: 'authenticated', proves: 'identity' },
+  nobody: { level: 'passive', proves: 'nobody' },
+} as const;
 
 /** What may be negotiated, or what was. */
 function algorithmsOf(ids: readonly number[], info: KeyInfo | undefined) {

@@ -32,13 +32,19 @@ export function frontNote(host: string): string {
 }
 
 function noteOnKey(key: KeyStatement, basis: Statement['basis']): string[] {
-  const { name, with: party } = key;
+  const { name, with: party, keeper } = key;
+  const kept =
+    keeper === undefined
+      ? []
+      : [`[${name}] is made by the keeper at ${keeper}: this process has no long-term key for it.`];
   switch (key.proves) {
     case 'shared key':
-      return [`[${name}] proves that ${party} holds the key file, as everybody does who holds it.`];
+      return [...kept, `[${name}] proves that ${party} holds the key file, as everybody does who holds it.`];
     case 'nobody':
-      return [`[${name}] proves nobody: it keeps out who only listens, not who poses as ${party}.`];
+      return [...kept, `[${name}] proves nobody: it keeps out who only listens, not who poses as ${party}.`];
     case 'identity':
+      if (keeper !== undefined)
+        return [...kept, `Who this side is, and who ${party} may be, is known to that keeper alone.`];
       return [
         `The authorized_keys of ${party} must have the line: ${key.own?.line}`,
         ...(basis === 'configuration' ? noteOnKnownHosts(key) : []),

@@ -42,6 +42,8 @@ const key = z.object({
   label: z.string(),
   /** The host that the key is to speak for, which travels in the clear; empty for the proxy. */
   authority: z.string(),
+  /** Where the keeper is that alone has the key. */
+  keeper: z.string().optional(),
   /** Who this side is. The line must stand in the authorized_keys of the other side. */
   own: z.object({ identity: z.string(), line: z.string() }).optional(),
   /** The name that the other side has in known_hosts. */

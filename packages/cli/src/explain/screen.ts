@@ -42,7 +42,7 @@ function factsOf({ label, proves, own, knownAs, known = [], negotiated }: KeySta
   if (proves === 'shared key') return [`label ${label}`];
   if (proves === 'nobody') return [];
   return [
-    `you are ${own?.identity}`,
+    ...(own ? [`you are ${own.identity}`] : []),
     ...(negotiated ? [`it is ${negotiated.peer}`] : []),
     ...known.map(
       ({ path, line, fingerprint, revoked }) =>

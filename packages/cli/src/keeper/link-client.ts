@@ -45,7 +45,7 @@ export async function prepareLink(
       : ({ kind: 'shared', file: chosen(keeperKey), algorithms: chosen(LINK_ALGORITHMS) } as const);
   const known = new KnownHostsFile(planKnownHosts(chosen(knownHosts)).value);
   const keys = await loadProxy({ address: chosen(address), key }, known.name, output);
-  const request = requestFor(key, keys) as NonNullable<ReturnType<typeof requestFor>>;
+  const request = requestFor(key, keys, '') as NonNullable<ReturnType<typeof requestFor>>;
   const call = async (signal: AbortSignal): Promise<MuxStream> => {
     const client = await Client.connect(address, { keeper: keys.keeper, config: CONFIG, signal });
     const abort = (): void => client.session.destroy(signal.reason as Error);

@@ -2,15 +2,20 @@ import {
   ALGORITHM,
   ANONYMOUS_LABEL,
   Identities,
+  type KeptKey,
   KnownHostsFile,
   SIGNED_LABEL,
   type Signer,
   type Trust,
 } from '@keymux/keys';
+import { isAnonymous } from '../config.ts';
+import { ConfigError } from '../errors.ts';
 import { loadSigner } from '../identities.ts';
 import { addUse, type LoadedKeys, loadKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
-import type { KeyPlan, ProxyPlan, RoutePlan } from './plan.ts';
+import { type KeeperOptions, keptFor, remoteKeeper } from '../server-keeper.ts';
+import type { Settings } from '../settings.ts';
+import type { KeptBy, KeyPlan, ProxyPlan, RoutePlan } from './plan.ts';
 import { peerNameOf } from './target.ts';
 
 /** The keys of a route, apart: the sessions with the hosts use nothing that is for the proxy, and the other way round. */
@@ -24,6 +29,16 @@ interface Use {
   readonly key: KeyPlan;
   /** The host it is to speak for; '' for the proxy. */
   readonly authority: string;
+}
+
+/** The keeper that --keeper names; undefined if there is no such option. Whoever asks closes it. Rejects with ConfigError, or KeyError if it cannot be reached. */
+export async function openKept(
+  settings: Settings<KeeperOptions>,
+  output: Output,
+): Promise<KeptBy | undefined> {
+  const keeper = await remoteKeeper(settings.values, output);
+  const { value, source } = settings.chosen('keeper');
+  return keeper && { keeper, place: { value: value?.text ?? '', source } };
 }
 
 /** Reads key files and identities. Rejects with KeyError if one cannot be used. */
@@ -49,10 +64,11 @@ export function loadProxy(
   return load([{ key, authority: '' }], ['initiator'], trust, signers, output);
 }
 
-/** Which key of the keeper to ask for, and how; undefined if there is none. */
+/** Which key of the keeper to ask for, and how; undefined if there is none. Throws ConfigError if a keeper in another process has none. */
 export function requestFor(
   key: KeyPlan,
   { labels }: LoadedKeys,
+  authority: string,
 ): { readonly algorithm: readonly number[]; readonly label: string } | undefined {
   switch (key.kind) {
     case 'none':
@@ -63,7 +79,31 @@ export function requestFor(
       return { algorithm: [ALGORITHM.SIGNED], label: SIGNED_LABEL };
     case 'anonymous':
       return { algorithm: [ALGORITHM.ANONYMOUS], label: ANONYMOUS_LABEL };
+    case 'kept':
+      return requestKept(key, authority);
   }
+}
+
+/** The same of what a keeper in another process has. Throws ConfigError if it has nothing: never is anything sent with less than the user asked for. */
+export function requestKept(
+  { keeper, place, algorithms }: KeyPlan & { kind: 'kept' },
+  authority: string,
+): { readonly algorithm: readonly number[]; readonly label: string; readonly proves: KeptKey['proves'] } {
+  const anonymous = isAnonymous(algorithms.value);
+  const usable = keeper.kept.filter(
+    ({ roles, proves }) => roles.includes('initiator') && (proves === 'nobody') === anonymous,
+  );
+  const kept = keptFor(usable, authority);
+  const party = authority === '' ? 'the proxy' : authority;
+  const give =
+    authority === '' ? '--proxy-key or --proxy-identity' : `--key ${authority}=FILE, or --identity`;
+  if (kept === undefined)
+    throw new ConfigError(
+      `the keeper at ${place.value} has no key for ${party}${anonymous ? ' that proves nobody: give it --anonymous' : `: give it ${give}`}`,
+    );
+  const { label, proves } = kept;
+  const shared = algorithms.value.filter((id) => keeper.algorithms.includes(id));
+  return { label, proves, algorithm: proves === 'identity' ? [ALGORITHM.SIGNED] : shared };
 }
 
 async function load(
@@ -73,6 +113,11 @@ async function load(
   signers: Signers,
   output: Output,
 ): Promise<LoadedKeys> {
+  const [kept] = uses.flatMap(({ key }) => (key.kind === 'kept' ? [key.keeper] : []));
+  if (kept !== undefined) {
+    for (const { key, authority } of uses) if (key.kind === 'kept') requestKept(key, authority); // before anybody is connected to
+    return { keeper: kept, labels: new Map() };
+  }
   const files = new Map<string, string[]>();
   const anonymous: string[] = [];
   const identities = new Identities();

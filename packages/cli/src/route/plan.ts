@@ -1,8 +1,10 @@
+import type { RemoteKeeper } from '@keymux/keeper';
 import { ALGORITHM } from '@keymux/keys';
 import { z } from 'zod';
 import { algorithms, flag, isAnonymous, list } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { knownHostsPath } from '../identities.ts';
+import { KEEPER_OPTIONS } from '../server-keeper.ts';
 import type { Chosen, Settings } from '../settings.ts';
 import { parseTarget, type Target } from './target.ts';
 
@@ -14,7 +16,7 @@ export const ROUTE_OPTIONS = {
   key: list,
   identity: z.string().optional(),
   proxyIdentity: z.string().optional(),
-  knownHosts: z.string().optional(),
+  ...KEEPER_OPTIONS,
   clear: flag,
   algorithm: algorithms,
   proxyAlgorithm: algorithms,
@@ -35,7 +37,15 @@ export type KeyPlan =
     }
   /** A file, or `agent`. */
   | { readonly kind: 'identity'; readonly identity: Chosen<string> }
-  | { readonly kind: 'anonymous'; readonly algorithms: Chosen<readonly number[]> };
+  | { readonly kind: 'anonymous'; readonly algorithms: Chosen<readonly number[]> }
+  /** What a keeper has for the party, which is looked up each time: it can come to have something else. */
+  | ({ readonly kind: 'kept'; readonly algorithms: Chosen<readonly number[]> } & KeptBy);
+
+/** The keeper that --keeper names. */
+export interface KeptBy {
+  readonly keeper: RemoteKeeper;
+  readonly place: Chosen<string>;
+}
 
 /** The proxy, and how it is reached. */
 export interface ProxyPlan {
@@ -64,13 +74,17 @@ export interface RoutePlan {
 }
 
 /** Throws ConfigError where options contradict each other. */
-export function planRoute(settings: Settings<RouteOptions>, urls = settings.values.url): RoutePlan {
-  const proxy = planHop(settings);
+export function planRoute(
+  settings: Settings<RouteOptions>,
+  kept: KeptBy | undefined,
+  urls = settings.values.url,
+): RoutePlan {
+  const proxy = planHop(settings, kept);
   const targets = urls.map((text) => parseTarget(text, settings.values.connectTo));
   const files = keyFiles(settings.chosen('key'), targets);
   const [clear, early] = [settings.chosen('clear'), settings.chosen('early')];
   const hosts = targets.map((target): HostPlan => {
-    const key = planHostKey(files.get(target.hostname), settings);
+    const key = planHostKey(files.get(target.hostname), settings, kept);
     // Only where everything inside is sealed may the proxy's key leave the payload alone.
     const hopIsSealed = proxy !== undefined && proxy.key.kind !== 'none';
     return { target, key, clear, early, payloadOutside: hopIsSealed && !clear.value && key.kind !== 'none' };
@@ -79,7 +93,7 @@ export function planRoute(settings: Settings<RouteOptions>, urls = settings.valu
 }
 
 /** The proxy of a route; undefined without one. Throws ConfigError where options contradict each other. */
-function planHop(settings: Settings<RouteOptions>): ProxyPlan | undefined {
+function planHop(settings: Settings<RouteOptions>, kept: KeptBy | undefined): ProxyPlan | undefined {
   checkOptions(settings.values);
   const via = settings.chosen('via');
   if (!isGiven(via)) return undefined;
@@ -88,6 +102,7 @@ function planHop(settings: Settings<RouteOptions>): ProxyPlan | undefined {
     key: settings.chosen('proxyKey'),
     identity: settings.chosen('proxyIdentity'),
     algorithms: settings.chosen('proxyAlgorithm'),
+    kept,
   });
 }
 
@@ -97,8 +112,10 @@ export function planProxy(options: {
   readonly key: Chosen<string | undefined>;
   readonly identity: Chosen<string | undefined>;
   readonly algorithms: Chosen<readonly number[]>;
+  readonly kept: KeptBy | undefined;
 }): ProxyPlan {
-  const { address, key: file, identity, algorithms } = options;
+  const { address, key: file, identity, algorithms, kept } = options;
+  if (kept !== undefined) return { address, key: { kind: 'kept', algorithms, ...kept } };
   if (isGiven(identity)) return { address, key: { kind: 'identity', identity } };
   if (isAnonymous(algorithms.value)) return { address, key: { kind: 'anonymous', algorithms } };
   return { address, key: isGiven(file) ? { kind: 'shared', file, algorithms } : { kind: 'none' } };
@@ -108,8 +125,13 @@ export function planKnownHosts({ value, source }: Chosen<string | undefined>): C
   return { value: value ?? knownHostsPath(), source };
 }
 
-function planHostKey(file: Chosen<string> | undefined, settings: Settings<RouteOptions>): KeyPlan {
+function planHostKey(
+  file: Chosen<string> | undefined,
+  settings: Settings<RouteOptions>,
+  kept: KeptBy | undefined,
+): KeyPlan {
   const algorithms = settings.chosen('algorithm');
+  if (kept !== undefined) return { kind: 'kept', algorithms, ...kept };
   if (isAnonymous(algorithms.value)) return { kind: 'anonymous', algorithms };
   if (file !== undefined) return { kind: 'shared', file, algorithms };
   const identity = settings.chosen('identity');

@@ -75,7 +75,7 @@ export class Route {
 
   async #hostKey(client: Client, host: HostPlan, place: string): Promise<KeyInfo | undefined> {
     const { target } = host;
-    const request = requestFor(host.key, this.#keys.hosts);
+    const request = requestFor(host.key, this.#keys.hosts, target.hostname);
     if (request === undefined || host.clear.value) return undefined;
     const name = `${target.hostname}:${target.port} ${place}`;
     const known = this.#hostKeys.get(name);
@@ -98,8 +98,8 @@ export async function connectToProxy(
   { proxy: keys }: Pick<RouteKeys, 'proxy'>,
   keyLog?: KeyLog,
 ): Promise<Hop> {
+  const request = keys && requestFor(plan, keys, '');
   const client = await Client.connect(address.value, keys && { keeper: keys.keeper, keyLog });
-  const request = keys && requestFor(plan, keys);
   if (request === undefined) return { client, key: undefined };
   try {
     return { client, key: await client.negotiate(request) };
