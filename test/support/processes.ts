@@ -45,6 +45,18 @@ export function jsonLines(text: string): Message[] {
     .map((line) => JSON.parse(line) as Message);
 }
 
+export interface Start {
+  /** A program that starts the command, with its arguments. */
+  readonly through?: readonly string[];
+  /** Descriptors of this process that it gets as 3, 4 and so on. */
+  readonly passed?: readonly number[];
+}
+
+/** Starts a command after a line of shell, in the same process. */
+export function after(line: string): string[] {
+  return ['sh', '-c', `${line} && exec "$@"`, 'sh'];
+}
+
 /** A keymux command that serves, in a process of its own, and the events it reports. */
 export class KeymuxProcess {
   readonly events: Message[] = [];
@@ -54,14 +66,10 @@ export class KeymuxProcess {
   readonly #changes = new EventEmitter();
   #stderr = '';
 
-  private constructor(args: readonly string[], env: NodeJS.ProcessEnv, descriptors: number | undefined) {
-    const command = [process.execPath, PROGRAM, ...args];
-    const [program = '', ...rest] =
-      descriptors === undefined
-        ? command
-        : ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command];
+  private constructor(args: readonly string[], env: NodeJS.ProcessEnv, { through = [], passed = [] }: Start) {
+    const [program = '', ...rest] = [...through, process.execPath, PROGRAM, ...args];
     const child = spawn(program, rest, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...passed],
       env: { ...process.env, ...env },
     });
     this.#child = child;
@@ -79,18 +87,18 @@ export class KeymuxProcess {
   }
 
   /**
-   * Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe), or a file that KEYMUX_CONFIG names; resolves when it listens. `descriptors` is
-   * how many files it may have open, if not as many as this process.
+   * Starts a command on a free port of loopback, unless `args` says where (--listen, or -s of pipe), or a file that KEYMUX_CONFIG names; resolves
+   * when it listens.
    */
   static async start(
     scope: Scope,
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
-    descriptors?: number,
+    how: Start = {},
   ): Promise<KeymuxProcess> {
     const says = args.includes('--listen') || args.includes('-s') || env.KEYMUX_CONFIG !== undefined;
     const listen = says ? [] : ['--listen', '127.0.0.1:0'];
-    const started = new KeymuxProcess([...args, '--json', ...listen], env, descriptors);
+    const started = new KeymuxProcess([...args, '--json', ...listen], env, how);
     scope.defer(() => started.stop());
     await started.next('listening');
     return started;

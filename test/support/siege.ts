@@ -7,7 +7,7 @@ import { Client } from '@keymux/client';
 import { expect } from 'vitest';
 import { Attacker } from './attacker.ts';
 import { bodyOf, connectClient } from './library.ts';
-import { KeymuxProcess } from './processes.ts';
+import { after, KeymuxProcess } from './processes.ts';
 import type { Scope } from './scope.ts';
 
 const PROBE = new URL('./siege-probe.js', import.meta.url).href;
@@ -89,7 +89,9 @@ export class Siege {
     const path = (await scope.directory())('probe');
     const options = `${process.env.NODE_OPTIONS ?? ''} ${COLLECTED_SOON} --import=${PROBE}`;
     const probed = { ...env, NODE_OPTIONS: options, MALLOC_ARENA_MAX: '2', SIEGE_PROBE: path };
-    const server = await KeymuxProcess.start(scope, args, probed, descriptors);
+    const server = await KeymuxProcess.start(scope, args, probed, {
+      through: descriptors === undefined ? [] : after(`ulimit -n ${descriptors}`),
+    });
     const probe = connect(path);
     scope.defer(() => probe.destroy());
     await once(probe, 'connect');

@@ -80,6 +80,10 @@ function explain(error: Error): string {
       return error.message.startsWith('listen')
         ? `${address} is no address of this machine; choose another with ${LISTEN}`
         : error.message;
+    case 'EINVAL':
+      return error.message.startsWith('listen') && !address
+        ? 'the socket that systemd has passed cannot be listened on: its unit needs ListenStream=, and no Accept=yes'
+        : error.message;
     case 'ENOTFOUND':
       return `there is no host named ${hostname}`;
     case 'EAI_AGAIN':

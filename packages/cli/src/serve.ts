@@ -29,12 +29,9 @@ export async function serveUntilSignal(
   const reloader = reload && new Reloader(() => reload.call(service), output, manager);
   const terminals = openTerminals();
   const hangUp = (): void => {
-    if (!isGone(terminals)) reloader?.request();
-    else {
-      for (const stream of [process.stdout, process.stderr])
-        stream.removeAllListeners('error').on('error', () => undefined); // nobody reads it any more
-      stop.abort();
-    }
+    if (!isGone(terminals)) return void reloader?.request();
+    process.off('SIGHUP', hangUp);
+    process.kill(process.pid, 'SIGHUP'); // ends it, as any program that was started there
   };
   if (reloader !== undefined) process.on('SIGHUP', hangUp);
   for (const place of [address].flat()) {
