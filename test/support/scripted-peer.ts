@@ -14,7 +14,7 @@ import {
   type SynStream,
   TAG_LENGTH,
 } from '@keymux/frames';
-import { type Role, Session, type SessionConfig } from '@keymux/session';
+import { type Role, Session, type SessionConfig, type WindowShare } from '@keymux/session';
 import { createSha256, type FakeKeyOptions, FakeKeys, newWorld, sha256 } from './fake-keys.ts';
 import { End } from './session-pair.ts';
 
@@ -54,6 +54,7 @@ export interface ScriptOptions {
   readonly role?: Role;
   readonly keys?: boolean;
   readonly config?: Partial<SessionConfig>;
+  readonly windowShare?: WindowShare;
   readonly firstStreamId?: number;
 }
 
@@ -82,6 +83,7 @@ export class ScriptedPeer extends End {
       role,
       now: 1000,
       config: options.config ?? {},
+      windowShare: options.windowShare,
       ...(keys ? { keys: engineKeys, createHash: createSha256 } : {}),
       ...(options.firstStreamId ? { firstStreamId: options.firstStreamId } : {}),
     });

@@ -92,6 +92,7 @@ export class StreamCommands {
     stream.in.ended = unidirectional;
     stream.finished = fin;
     this.#sender.open(stream, { type: 'syn-stream', block, fin, keyId, unidirectional, associatedId });
+    this.#enlarge(stream);
     return id;
   }
 
@@ -126,6 +127,7 @@ export class StreamCommands {
       unidirectional: false,
       associatedId: 0,
     });
+    this.#enlarge(stream);
   }
 
   headers(id: number, headers: HeaderList): void {
@@ -182,14 +184,28 @@ export class StreamCommands {
     if (stream !== undefined) this.#sender.reset(stream, status);
   }
 
-  consume(id: number, bytes: number): void {
-    const stream = this.#state.streams.get(id);
-    if (stream === undefined) return;
-    requireRange('bytes', bytes, 0, stream.receiveWindow.held);
-    const delta = stream.receiveWindow.consume(bytes);
+  /** Returns whether the peer is told that it may send more. */
+  consume(id: number, bytes: number): boolean {
+    const { growth, now, streams } = this.#state;
+    const stream = streams.get(id);
+    if (stream === undefined) {
+      growth?.consumed(id, bytes);
+      return false;
+    }
+    const { receiveWindow } = stream;
+    requireRange('bytes', bytes, 0, receiveWindow.held);
     stream.unconsumed -= bytes;
     this.#state.unconsumed -= bytes;
-    if (delta > 0 && !stream.in.ended) this.#sender.windowUpdate(stream, delta);
+    if (!receiveWindow.consume(bytes) || stream.in.ended) return false;
+    growth?.drained(receiveWindow, now);
+    this.#sender.windowUpdate(stream, receiveWindow.tell());
+    return true;
+  }
+
+  /** Lets a stream begin with a larger window, if the path has been found to need one. */
+  #enlarge(stream: Stream): void {
+    if (stream.in.ended || !this.#state.growth?.begun(stream.receiveWindow)) return;
+    this.#sender.windowUpdate(stream, stream.receiveWindow.tell());
   }
 
   save(writer: StateWriter): void {

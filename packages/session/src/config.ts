@@ -6,11 +6,14 @@ import { checkRanges, LONGEST, type Ranges } from './ranges.ts';
 /** The bounds of what a peer can cause in one session (spec 7.2, 7.3). Times are milliseconds, sizes bytes. */
 export interface SessionLimits {
   /**
-   * How much a peer may send on one stream before we have consumed it; 65,536 (what it may send before it has heard of it) to
-   * 2^31 - 1. This, times the streams, is the memory that a peer can make us hold.
+   * How much a peer may send on a new stream before we have consumed it; 65,536 (what it may send before it has heard of it) to
+   * 2^31 - 1. This, times the streams, is the memory that a peer can make us hold, and what windows have grown by.
    */
   readonly streamWindow: number;
-  /** How much a peer may have on the way to us on all streams together; 65,536 to 2^31 - 1. */
+  /**
+   * How much a peer may have on the way to us on all streams together, and by how much the windows of streams may grow together on a long path (spec 2.5);
+   * 65,536 to 2^31 - 1.
+   */
   readonly sessionWindow: number;
   /** Streams the peer may have open at a time; more are refused. */
   readonly maxConcurrentStreams: number;
@@ -50,7 +53,7 @@ export interface SessionConfig extends SessionLimits {
 /**
  * Which windows the peer knows (spec 2.5): those of SPDY/3.1; those of streams only (SPDY/3); or none, as some implementations. A peer
  * without windows can be held back only by not reading from its carrier, which holds back all its streams: this is done while more than
- * `sessionWindow` bytes are not consumed. For peers that one knows, as it gives them more room than others.
+ * `sessionWindow` bytes, but 4 MiB at most, are not consumed. For peers that one knows, as it gives them more room than others.
  */
 export type PeerFlowControl = 'full' | 'streams' | 'none';
 
@@ -68,7 +71,7 @@ export function acceptMethods(methods: Iterable<string>): SessionConfig['acceptE
 
 export const DEFAULT_CONFIG: SessionConfig = {
   streamWindow: 256 * 1024,
-  sessionWindow: 4 * 1024 * 1024,
+  sessionWindow: 128 * 1024 * 1024,
   maxConcurrentStreams: 1024,
   switchLimit: 1024 * 1024,
   algorithms: 0,

@@ -250,6 +250,7 @@ export class ControlReceiver {
       return;
     }
     this.#pings.delete(id);
+    this.#state.growth?.measured(now - sentAt);
     emit({ type: 'pong', id, elapsed: now - sentAt });
   }
 

@@ -39,21 +39,48 @@ export class SendWindow {
   }
 }
 
+/** What of a window is told at a time at least, in bytes: half of it, or this much, so that a large one need not be twice what the path holds. */
+const PIECE = 1024 * 1024;
+
+/** How fast a stream was read of late (see WindowGrowth). In bytes and milliseconds. */
+export interface Pace {
+  since: number;
+  drained: number;
+  /** When the window grew the last times, the older one first; 0 for never. */
+  rates: readonly [number, number];
+}
+
 /** What the peer may still send to us, and when to tell it more, in bytes. */
 export class ReceiveWindow {
-  readonly #size: number;
+  readonly #initialSize: number;
   readonly #enforced: boolean;
+  #size: number;
   #left: number;
   /** Received and not yet consumed. */
   #held = 0;
-  /** Consumed and not yet told. */
-  #untold = 0;
+  /** Only if there was a lot to read. */
+  pace: Pace | undefined;
 
   /** `advertised` is what the peer believes now, `size` what we keep it at. A peer that knows no windows is told of none, and keeps none. */
   constructor(advertised: number, size: number, enforced = true) {
     this.#left = advertised;
+    this.#initialSize = size;
     this.#size = size;
     this.#enforced = enforced;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** By how much it is larger than it was. */
+  get grown(): number {
+    return this.#size - this.#initialSize;
+  }
+
+  /** Keeps it at a larger size from now on. */
+  grow(bytes: number): void {
+    this.#size += bytes;
   }
 
   /** Takes note of received payload. Returns false if the peer was not allowed to send it. */
@@ -69,16 +96,20 @@ export class ReceiveWindow {
     return this.#held;
   }
 
-  /**
-   * Takes note of consumed payload; returns the delta to tell the peer, or 0 while it is not worth a frame: half a
-   * window at a time keeps the sender running and costs two frames a window.
-   */
-  consume(bytes: number): number {
+  /** Takes note of consumed payload. Returns whether it is time to `tell`. */
+  consume(bytes: number): boolean {
     this.#held -= bytes;
-    this.#untold += bytes;
-    if (!this.#enforced || this.#untold * 2 < this.#size) return 0;
-    const delta = this.#untold;
-    this.#untold = 0;
+    return this.#enforced && this.untold >= Math.min(this.#size / 2, PIECE);
+  }
+
+  /** What the peer could be told that it may send besides. */
+  get untold(): number {
+    return this.#enforced ? this.#size - this.#left - this.#held : 0;
+  }
+
+  /** The delta to tell the peer, or 0 for none. */
+  tell(): number {
+    const delta = Math.max(0, this.untold);
     this.#left += delta;
     return delta;
   }
@@ -86,19 +117,15 @@ export class ReceiveWindow {
   save(writer: StateWriter): void {
     writer.i64(this.#left);
     writer.u64(this.#held);
-    writer.u64(this.#untold);
+    writer.u64(this.#size);
   }
 
+  /** Throws FrameError `ERR_KEYMUX_HAND_OVER` if it says of itself that it is smaller than it began. */
   load(reader: StateReader): void {
     this.#left = reader.i64();
     this.#held = reader.u64();
-    this.#untold = reader.u64();
-  }
-
-  /** The delta that raises what was advertised to the size we want. */
-  raise(): number {
-    const delta = this.#enforced ? Math.max(0, this.#size - this.#left) : 0;
-    this.#left += delta;
-    return delta;
+    this.#size = reader.u64();
+    if (this.#size < this.#initialSize || this.#size > MAX_WINDOW)
+      throw reader.malformed('a window has no size that it can have');
   }
 }

@@ -4,6 +4,7 @@ import { UsageError } from './errors.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import type { ResumeHash } from './saved-hash.ts';
 import type { Role } from './state.ts';
+import type { WindowShare } from './window-growth.ts';
 
 /** What `freeze` has to be told. */
 export interface FreezeOptions {
@@ -23,6 +24,8 @@ export interface ThawOptions {
   readonly createHash?: (() => RunningHash) | undefined;
   /** Goes on with what was made by `createHash` of the giver. */
   readonly resumeHash?: ResumeHash | undefined;
+  /** Lets the windows of streams grow; what has grown already is taken from it. */
+  readonly windowShare?: WindowShare | undefined;
   /** Now, in milliseconds of any monotonic clock. */
   readonly now: number;
 }
@@ -47,7 +50,7 @@ const ROLES: readonly Role[] = ['client', 'server'];
 
 const MAGIC = Uint8Array.from('keymux/1 session', (char) => char.charCodeAt(0));
 /** Of the format (spec 13.2). Whatever changes in any section makes another one. */
-const VERSION = 1;
+const VERSION = 2;
 const ID_LENGTH = 16;
 
 /** Sections (spec 13.2). */

@@ -5,7 +5,7 @@ import { removeStream, type SessionState } from './state.ts';
 
 /** Tells the peer the session window that a key begins with (spec 10.4). */
 export function raiseKeyWindow({ windows }: SessionState, sender: Sender, keyId: number): void {
-  const delta = windows.receive(keyId).raise();
+  const delta = windows.receive(keyId).tell();
   if (delta > 0) sender.ofKey(keyId, { type: 'window-update', streamId: 0, delta });
 }
 

@@ -29,3 +29,4 @@ export type { ResumeHash } from './saved-hash.ts';
 export { Session } from './session.ts';
 export type { SessionOptions } from './session-options.ts';
 export type { Role } from './state.ts';
+export type { WindowShare } from './window-growth.ts';

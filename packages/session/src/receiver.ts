@@ -166,8 +166,9 @@ export class Receiver {
     if (!item.last) return;
     const { windows, fronted } = this.#state;
     const keyId = fronted ? (key?.keyId ?? CLEAR) : CLEAR;
-    const delta = windows.receive(keyId).consume(item.length);
-    if (delta === 0) return;
+    const window = windows.receive(keyId);
+    if (!window.consume(item.length)) return;
+    const delta = window.tell();
     if (keyId === CLEAR) this.#sender.session({ type: 'window-update', streamId: 0, delta });
     else this.#sender.ofKey(keyId, { type: 'window-update', streamId: 0, delta });
   }

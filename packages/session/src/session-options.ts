@@ -5,6 +5,7 @@ import { UsageError } from './errors.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import { SessionWindows } from './session-windows.ts';
 import type { Role, SessionState } from './state.ts';
+import { WindowGrowth, type WindowShare } from './window-growth.ts';
 
 /** Bytes we may send on a stream until the peer's SETTINGS say otherwise (SPDY/3.1, spec 2.5). */
 const INITIAL_STREAM_WINDOW = 65_536;
@@ -16,6 +17,8 @@ export interface SessionOptions {
   readonly keys?: KeyPort | undefined;
   /** SHA-256; needed with keys. */
   readonly createHash?: (() => RunningHash) | undefined;
+  /** Lets the windows of streams grow; without it they stay as they are. */
+  readonly windowShare?: WindowShare | undefined;
   /** Now, in milliseconds of any monotonic clock. */
   readonly now: number;
   /** Server: the carrier is the link of a front (spec 10.5). */
@@ -26,7 +29,7 @@ export interface SessionOptions {
 
 /** How a session begins. Throws UsageError `ERR_KEYMUX_CONFIG`. */
 export function initialState(
-  { role, keys, createHash, now, link = false, ...options }: SessionOptions,
+  { role, keys, createHash, windowShare, now, link = false, ...options }: SessionOptions,
   hooks: Pick<SessionState, 'emit' | 'pollKeys'>,
 ): SessionState {
   const config = sessionConfig(options.config);
@@ -47,6 +50,8 @@ export function initialState(
       perKey: link,
       known: config.peerFlowControl === 'full',
     }),
+    // How far away the client is, only its front could measure.
+    growth: windowShare && !link ? new WindowGrowth(windowShare, mostGrowth(config)) : undefined,
     link,
     fronted: link,
     hostKeys: new Set(),
@@ -91,4 +96,9 @@ export function announcement({ config, keys, role }: SessionState): Settings {
     entries.push({ id: SETTING.KEYMUX_SWITCH_LIMIT, value: config.switchLimit, flags: 0 });
   }
   return { type: 'settings', clear: false, entries };
+}
+
+/** A stream needs no larger window than the session has. */
+function mostGrowth({ sessionWindow, streamWindow }: SessionConfig): number {
+  return Math.max(0, sessionWindow - streamWindow);
 }

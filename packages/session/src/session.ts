@@ -34,6 +34,8 @@ import { StalledStreams } from './stalled-streams.ts';
 import { letGo, loadState, removeStream, type SessionState, saveState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
+/** Payload of a peer without windows that may wait to be consumed, in bytes. */
+const MOST_HELD = 4 * 1024 * 1024;
 
 /**
  * One side of one session, without input or output: bytes go in by `receive`, come out by `output`, what happens is polled by
@@ -93,7 +95,7 @@ export class Session {
     this.#nextPingId = role === 'client' ? 1 : 2;
     if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
     this.#sender.session(announcement(this.#state));
-    const delta = this.#state.windows.receive(CLEAR).raise();
+    const delta = this.#state.windows.receive(CLEAR).tell();
     if (delta > 0) this.#sender.session({ type: 'window-update', streamId: 0, delta });
   }
 
@@ -239,7 +241,7 @@ export class Session {
 
   get #reading(): boolean {
     const { config, unconsumed } = this.#state;
-    const full = config.peerFlowControl === 'none' && unconsumed > config.sessionWindow;
+    const full = config.peerFlowControl === 'none' && unconsumed > Math.min(config.sessionWindow, MOST_HELD);
     return !full && !this.#receiver.full;
   }
 
@@ -320,12 +322,13 @@ export class Session {
         }),
       );
       try {
-        const { now } = options;
+        const { now, windowShare } = options;
         const session = new Session({
           role,
           config: { ...options.config, ...config },
           keys,
           createHash,
+          windowShare,
           now,
         });
         session.#load(reader, resumeHash);
@@ -449,9 +452,11 @@ export class Session {
     this.#commands.reset(id, status);
   }
 
-  /** Says that `bytes` of payload from `data` events are done with, so that the peer may send more. */
-  consume(id: number, bytes: number): void {
-    this.#commands.consume(id, bytes);
+  /** Says that `bytes` of payload from `data` events are done with, so that the peer may send more. Also of a stream that is over. */
+  consume(id: number, bytes: number, now: number = this.#state.now): void {
+    this.#state.now = now;
+    const { growth } = this.#state;
+    if (this.#commands.consume(id, bytes) && growth?.wantsMeasure(now)) this.ping(now);
   }
 
   /**

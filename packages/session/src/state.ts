@@ -9,6 +9,7 @@ import type { ResumeHash } from './saved-hash.ts';
 import { leaveQueue } from './send-queue.ts';
 import type { SessionWindows } from './session-windows.ts';
 import { Stream, type StreamFields } from './stream.ts';
+import type { WindowGrowth } from './window-growth.ts';
 
 export type Role = 'client' | 'server';
 
@@ -21,6 +22,8 @@ export interface SessionState {
   readonly accounts: Accounts;
   readonly streams: Map<number, Stream>;
   readonly windows: SessionWindows;
+  /** Undefined if the windows of streams stay as they are. */
+  readonly growth: WindowGrowth | undefined;
   /** The carrier is the link of a front, and this side one of the hosts behind it (spec 10.5). */
   readonly link: boolean;
   /** There is a front between the sides, so each key has windows and an end of its own (spec 10.4). */
@@ -101,6 +104,7 @@ function streamNeedsKey(stream: Stream, keyId: number): boolean {
 export function removeStream(state: SessionState, stream: Stream): void {
   if (!state.streams.delete(stream.id)) return;
   state.unconsumed -= stream.unconsumed;
+  state.growth?.ended(stream.id, stream.receiveWindow);
   if (stream.ours) state.ourStreams--;
   else state.waitingPayload -= stream.queuedPayload;
   // Whose answer is complete is handled. Of others that is not known, and they could be made without end (CVE-2023-44487).
@@ -187,6 +191,7 @@ export function loadState(reader: StateReader, state: SessionState, resume: Resu
     const stream = Stream.load(reader, resume, streamWindow, peerFlowControl !== 'none');
     if (state.streams.has(stream.id)) throw reader.malformed('a stream is there twice');
     enterStream(state, stream);
+    state.growth?.adopt(stream.receiveWindow);
     state.unconsumed += stream.unconsumed;
     state.headerBytes += stream.headerBytes;
     if (!stream.ours) state.waitingPayload += stream.queuedPayload;

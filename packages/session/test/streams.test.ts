@@ -17,7 +17,7 @@ describe('the start of a session', () => {
           { id: 7, value: 262_144 },
         ],
       },
-      { type: 'window-update', streamId: 0, delta: 4 * 1024 * 1024 - 65_536 },
+      { type: 'window-update', streamId: 0, delta: 128 * 1024 * 1024 - 65_536 },
     ]);
   });
 

@@ -6,6 +6,7 @@ import {
   SESSION_RANGES,
   type SessionLimits,
 } from '@keymux/session';
+import { DEFAULT_WINDOW_LIMITS, type WindowLimits } from './window-pool.ts';
 
 /** What a server bears from those who connect to it (spec 7.2, 7.3). */
 export interface CarrierLimits {
@@ -18,7 +19,7 @@ export interface CarrierLimits {
 }
 
 /** All limits of a server that speaks sessions, by name. */
-export interface ServerLimits extends CarrierLimits, SessionLimits, NegotiationLimits {}
+export interface ServerLimits extends CarrierLimits, SessionLimits, NegotiationLimits, WindowLimits {}
 
 export const DEFAULT_CARRIER_LIMITS: CarrierLimits = {
   connections: 10_000,
@@ -33,6 +34,7 @@ const { keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, o
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   ...DEFAULT_CARRIER_LIMITS,
   ...DEFAULT_NEGOTIATION_LIMITS,
+  ...DEFAULT_WINDOW_LIMITS,
   ...{ streamWindow, sessionWindow, maxConcurrentStreams, switchLimit, budgets },
   ...{ keepAlive, keepAliveTimeout, drainTimeout, stallTimeout, frameTimeout, outputTimeout },
 };
@@ -50,16 +52,29 @@ const NEGOTIATION_RANGES: Ranges<NegotiationLimits> = {
   keyWorkPerClient: [1, 1_000_000],
 };
 
+const WINDOW_RANGES: Ranges<WindowLimits> = {
+  windowGrowth: [0, Number.MAX_SAFE_INTEGER],
+  windowGrowthPerClient: [0, Number.MAX_SAFE_INTEGER],
+};
+
 export const SERVER_RANGES: Ranges<Omit<ServerLimits, 'budgets'>> = {
   ...CARRIER_RANGES,
   ...SESSION_RANGES,
   ...NEGOTIATION_RANGES,
+  ...WINDOW_RANGES,
 };
 
 /** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
 export function negotiationLimits(options: Partial<NegotiationLimits> = {}): NegotiationLimits {
   const limits = { ...DEFAULT_NEGOTIATION_LIMITS, ...options };
   checkRanges(limits, NEGOTIATION_RANGES);
+  return limits;
+}
+
+/** Fills in defaults and checks ranges; throws UsageError `ERR_KEYMUX_CONFIG` naming the field. */
+export function windowLimits(options: Partial<WindowLimits> = {}): WindowLimits {
+  const limits = { ...DEFAULT_WINDOW_LIMITS, ...options };
+  checkRanges(limits, WINDOW_RANGES);
   return limits;
 }
 

@@ -21,6 +21,7 @@ import type { RenegotiationLimits } from './renegotiation-policy.ts';
 import { monotonic, SessionDriver } from './session-driver.ts';
 import { type NegotiateOptions, SessionKeys } from './session-keys.ts';
 import { SessionStreams } from './session-streams.ts';
+import { type ClosableShare, DEFAULT_WINDOW_LIMITS, WindowPool } from './window-pool.ts';
 
 export interface MuxSessionOptions {
   readonly role: Role;
@@ -35,6 +36,8 @@ export interface MuxSessionOptions {
   readonly peerAddress?: string | undefined;
   /** On the server's side: what all its sessions have to pass to negotiate (spec 7.3). */
   readonly gate?: ClientGate | undefined;
+  /** What windows may grow by (spec 7.3); by default out of what all such sessions of the process have together. */
+  readonly windowShare?: ClosableShare | undefined;
   /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
   readonly link?: boolean;
   /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
@@ -59,6 +62,12 @@ export interface OpenStreamOptions {
   readonly associatedWith?: MuxStream | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Of sessions that no server has limits for: the process is the one client of them. */
+const OWN_WINDOWS = new WindowPool({
+  ...DEFAULT_WINDOW_LIMITS,
+  windowGrowthPerClient: DEFAULT_WINDOW_LIMITS.windowGrowth,
+});
 
 interface MuxSessionEvents {
   stream: [stream: MuxStream];
@@ -90,6 +99,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #driver: SessionDriver;
   readonly #streams: SessionStreams;
   readonly #keys: SessionKeys | undefined;
+  readonly #windowShare: ClosableShare;
   readonly #now: () => number;
   readonly #pings = new PendingPings();
   #peerAlgorithms: number | undefined;
@@ -112,12 +122,14 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         now: this.#now,
         onChange: () => this.#driver.flush(),
       });
+    this.#windowShare = options.windowShare ?? OWN_WINDOWS.share('');
     const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
     this.#session = new Session({
       role,
       config: { ...options.config, algorithms },
       keys: this.#keys?.registry,
       link: options.link ?? false,
+      windowShare: this.#windowShare,
       createHash: () => createHash('sha256'),
       now: this.#now(),
     });
@@ -329,6 +341,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#streams.endAll(reason);
     this.#keys?.close(reason);
     this.#pings.rejectAll(reason);
+    this.#windowShare.close();
     traceSession('close', this, error);
     this.emit('close', error);
   }

@@ -64,6 +64,8 @@ export class MuxStream extends Duplex {
   /** 0 (highest) to 7, as its opener said. */
   readonly priority: number;
   #host: StreamHost | undefined;
+  /** Who is told what has been read, also when the session has forgotten the stream. */
+  #reader: StreamHost | undefined;
   readonly #sent = new DirectionSecurity();
   readonly #received = new DirectionSecurity();
   /** Of the peer's SYN_STREAM or SYN_REPLY. */
@@ -83,6 +85,7 @@ export class MuxStream extends Duplex {
   constructor(host: StreamHost, options: MuxStreamOptions) {
     super({ allowHalfOpen: true, emitClose: true });
     this.#host = host;
+    this.#reader = host;
     this.id = options.id;
     this.ours = options.ours;
     this.headers = options.headers;
@@ -217,7 +220,7 @@ export class MuxStream extends Duplex {
   receiveData(payload: Uint8Array): void {
     this.#idleTimer?.refresh();
     this.#received.note(this.#payload(this.#received));
-    if (this.destroyed || this.push(compact(payload))) this.#host?.consume(this.id, payload.length);
+    if (this.destroyed || this.push(compact(payload))) this.#reader?.consume(this.id, payload.length);
     else this.#unread += payload.length;
   }
 
@@ -256,10 +259,14 @@ export class MuxStream extends Duplex {
   // Duplex
 
   override _read(): void {
+    this.#consumeUnread();
+  }
+
+  #consumeUnread(): void {
     if (this.#unread === 0) return;
     const bytes = this.#unread;
     this.#unread = 0;
-    this.#host?.consume(this.id, bytes);
+    this.#reader?.consume(this.id, bytes);
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -286,6 +293,7 @@ export class MuxStream extends Duplex {
     const host = this.#host;
     this.#host = undefined;
     host?.reset(this.id, statusFor(error));
+    this.#consumeUnread();
     clearTimeout(this.#idleTimer);
     done(error);
   }

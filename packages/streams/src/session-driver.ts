@@ -24,7 +24,7 @@ export interface SessionDriverEvents {
 export class SessionDriver {
   readonly #session: Session;
   readonly #carrier: SessionCarrier;
-  readonly #now: Clock;
+  readonly now: Clock;
   readonly #events: SessionDriverEvents;
   readonly #timer: DeadlineTimer;
   #flushQueued = false;
@@ -34,7 +34,7 @@ export class SessionDriver {
 
   constructor(session: Session, carrier: Duplex, now: Clock, events: SessionDriverEvents) {
     this.#session = session;
-    this.#now = now;
+    this.now = now;
     this.#events = events;
     this.#timer = new DeadlineTimer(now, () => this.step(() => session.handleDeadline(now())));
     this.#carrier = new SessionCarrier(carrier, {
@@ -81,7 +81,7 @@ export class SessionDriver {
   }
 
   #receive(chunk: Uint8Array): void {
-    this.step(() => this.#session.receive(chunk, this.#now()));
+    this.step(() => this.#session.receive(chunk, this.now()));
     if (!this.#session.wantsInput && !this.#finished) this.#carrier.read(false);
   }
 
@@ -117,7 +117,7 @@ export class SessionDriver {
     }
     this.#handleEvents();
     this.#resumeReading();
-    if (this.#carrier.blocked) this.#session.carrierBlocked(this.#now());
+    if (this.#carrier.blocked) this.#session.carrierBlocked(this.now());
     if (this.#session.over) {
       const { error } = this.#session;
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
@@ -137,7 +137,7 @@ export class SessionDriver {
   }
 
   #carrierClosed(): void {
-    this.step(() => this.#session.carrierEnded(this.#now()));
+    this.step(() => this.#session.carrierEnded(this.now()));
     if (this.#finished) return;
     this.#pump();
     if (!this.#finished) this.#finish(this.explain(this.#session.error));

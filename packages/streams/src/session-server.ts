@@ -6,12 +6,16 @@ import { type SessionConfig, type SessionLimits, sessionConfig } from '@keymux/s
 import { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
 import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
-import { carrierLimits, negotiationLimits, type ServerLimits } from './limits.ts';
+import { carrierLimits, negotiationLimits, type ServerLimits, windowLimits } from './limits.ts';
 import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
+import { WindowPool } from './window-pool.ts';
 
 export interface SessionServerOptions
   extends CarrierServerOptions,
-    Omit<MuxSessionOptions, 'role' | 'peerName' | 'peerAddress' | 'gate' | 'link' | 'config'> {
+    Omit<
+      MuxSessionOptions,
+      'role' | 'peerName' | 'peerAddress' | 'gate' | 'windowShare' | 'link' | 'config'
+    > {
   readonly config?: Partial<Omit<SessionConfig, 'algorithms' | keyof SessionLimits>>;
   readonly limits?: Partial<ServerLimits>;
   /** Those who connect are fronts, which say for whom each connection is (spec 10.5). */
@@ -34,6 +38,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   #config: SessionConfig;
   readonly #carriers: CarrierServer;
   readonly #gate: NegotiationGate;
+  readonly #windows: WindowPool;
   readonly #sessions = new Set<MuxSession>();
   /** Links whose front has not said for whom they are. */
   readonly #silent = new Set<Duplex>();
@@ -43,6 +48,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#config = configOf(options); // refuse what is wrong here, not at the first connection
     this.#options = options;
     this.#gate = new NegotiationGate(negotiationLimits(options.limits));
+    this.#windows = new WindowPool(windowLimits(options.limits));
     this.#carriers = new CarrierServer(carrierOptions(options));
     this.#carriers.on('carrier', (carrier, origin) => {
       if (this.#options.behindFront) void this.#startLink(carrier, origin);
@@ -67,8 +73,10 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   reconfigure(options: SessionServerOptions): void {
     const config = configOf(options);
     const negotiation = negotiationLimits(options.limits);
+    const windows = windowLimits(options.limits);
     this.#carriers.reconfigure(carrierOptions(options));
     this.#gate.reconfigure(negotiation);
+    this.#windows.reconfigure(windows);
     this.#config = config;
     this.#options = options;
   }
@@ -116,7 +124,9 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   #start(carrier: Duplex, { peer, client }: ConnectionOrigin, options: Partial<MuxSessionOptions>): void {
     const config = this.#config;
     const gate = this.#gate.of(client);
-    const session = new MuxSession(carrier, { ...this.#options, config, gate, role: 'server', ...options });
+    const windowShare = this.#windows.share(client);
+    const own = { config, gate, windowShare, role: 'server' } as const;
+    const session = new MuxSession(carrier, { ...this.#options, ...own, ...options });
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer, client);

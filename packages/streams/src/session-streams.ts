@@ -85,7 +85,7 @@ export class SessionStreams {
     },
     reset: (id: number, status: number): void => this.#driver.step(() => this.#session.reset(id, status)),
     consume: (id: number, bytes: number): void => {
-      this.#session.consume(id, bytes);
+      this.#session.consume(id, bytes, this.#driver.now());
       this.#driver.flush();
     },
     reply: (

@@ -1,0 +1,126 @@
+import type { ReceiveWindow } from './flow-window.ts';
+
+/** What the windows of a session may grow by, out of what it shares with others (spec 7.3). In bytes. */
+export interface WindowShare {
+  /** Returns how much of it may be had: `bytes`, or less if there is no more. */
+  take(bytes: number): number;
+  /** Takes what a peer has been promised already, however much there is. */
+  adopt(bytes: number): void;
+  give(bytes: number): void;
+}
+
+/** How many times what the path holds a window is at least: it is given back in pieces of up to a half, and paths are uneven. */
+const AMPLE = 3;
+/**
+ * Windows help if more has come, by this factor, since the window grew the last time but one; else something else is what holds the peer back. The last
+ * time says little: as the window is told in pieces, what comes in a round trip is something between a half and all of it.
+ */
+const HELPED = 1.25;
+/** What of a round trip a stream is watched at least: answers to PING are not always the fastest. */
+const MOST_OF_TRIP = 0.75;
+/** Round trips beyond this are queues, or a peer that takes its time to answer. In milliseconds. */
+const LONGEST_TRIP = 1000;
+/** How much of its age a measured round trip forgets when a longer one is measured. */
+const FORGETS = 1.1;
+/** Time between two measurements while a lot comes, in milliseconds. */
+const MEASURES_EVERY = 10_000;
+
+/**
+ * Lets the windows of streams grow to what the path can hold (spec 2.5): when a stream that is read fast enough has used up most of its window within a round
+ * trip, and more came after the last time that it had grown. Who reads slowly keeps what he has. Times are milliseconds, sizes bytes.
+ */
+export class WindowGrowth {
+  readonly #share: WindowShare;
+  readonly #most: number;
+  #roundTrip: number | undefined;
+  #measuredAt = Number.NEGATIVE_INFINITY;
+  /** What the window of a stream that is over had grown by, which the next one begins with. */
+  #proven = 0;
+  #taken = 0;
+  /** Windows of streams that are over, with payload that nobody has consumed. */
+  readonly #lingering = new Map<number, ReceiveWindow>();
+
+  /** @param most by how much all windows of the session may grow together */
+  constructor(share: WindowShare, most: number) {
+    this.#share = share;
+    this.#most = most;
+  }
+
+  /** Whether a PING should be sent, whose answer tells how long the round trip is. If so, that is counted as done. */
+  wantsMeasure(now: number): boolean {
+    if (now < this.#measuredAt + MEASURES_EVERY) return false;
+    this.#measuredAt = now;
+    return true;
+  }
+
+  /** A PING was answered. The shortest time is the path; the rest is queues, or work. */
+  measured(elapsed: number): void {
+    const before = this.#roundTrip ?? Number.POSITIVE_INFINITY;
+    this.#roundTrip = Math.min(elapsed, before * FORGETS, LONGEST_TRIP);
+  }
+
+  /** The peer is about to be told what was consumed of a window: lets it grow, if it is what holds the peer back. */
+  drained(window: ReceiveWindow, now: number): void {
+    const { pace } = window;
+    if (pace === undefined) {
+      window.pace = { since: now, drained: 0, rates: [0, 0] };
+      return;
+    }
+    pace.drained += window.untold;
+    const trip = this.#roundTrip;
+    const elapsed = now - pace.since;
+    if (trip === undefined || elapsed <= 0 || elapsed < MOST_OF_TRIP * trip) return;
+    const rate = pace.drained / elapsed;
+    const [before, last] = pace.rates;
+    if (window.size < AMPLE * rate * trip && rate > HELPED * before) {
+      window.grow(this.#take(window.size));
+      pace.rates = [last, rate];
+    }
+    pace.since = now;
+    pace.drained = 0;
+  }
+
+  /** A new stream begins with what the one before it had grown to. Returns whether that is more than others have. */
+  begun(window: ReceiveWindow): boolean {
+    const bytes = this.#take(this.#proven);
+    this.#proven = 0;
+    window.grow(bytes);
+    return bytes > 0;
+  }
+
+  /** A stream is over. What has not been consumed of it still takes its place. */
+  ended(id: number, window: ReceiveWindow): void {
+    if (window.grown === 0) return;
+    if (window.held > 0) this.#lingering.set(id, window);
+    else this.#release(window);
+  }
+
+  /** Payload of a stream that is over was consumed. */
+  consumed(id: number, bytes: number): void {
+    const window = this.#lingering.get(id);
+    if (window === undefined) return;
+    window.consume(bytes);
+    if (window.held > 0) return;
+    this.#lingering.delete(id);
+    this.#release(window);
+  }
+
+  /** A window has been promised by whoever had the session before. */
+  adopt(window: ReceiveWindow): void {
+    this.#taken += window.grown;
+    this.#share.adopt(window.grown);
+  }
+
+  #take(bytes: number): number {
+    const room = Math.max(0, Math.min(bytes, this.#most - this.#taken));
+    const taken = room > 0 ? this.#share.take(room) : 0;
+    this.#taken += taken;
+    return taken;
+  }
+
+  #release({ grown }: ReceiveWindow): void {
+    this.#taken -= grown;
+    this.#share.give(grown);
+    this.#proven = Math.max(this.#proven, grown);
+  }
+}

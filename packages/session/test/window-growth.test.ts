@@ -1,0 +1,315 @@
+import type { SessionConfig, WindowShare } from '@keymux/session';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LongPath, PlainShare } from '../../../test/support/long-path.ts';
+import { ScriptedPeer } from '../../../test/support/scripted-peer.ts';
+import { ReceiveWindow } from '../src/flow-window.ts';
+import { WindowGrowth } from '../src/window-growth.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Rates in bytes a millisecond. */
+const PATHS = [
+  { rate: 12_500, roundTrip: 20 },
+  { rate: 12_500, roundTrip: 100 },
+  { rate: 12_500, roundTrip: 300 },
+  { rate: 125_000, roundTrip: 100 },
+  { rate: 50_000, roundTrip: 300 },
+];
+
+describe('a stream that is read gets what the path can carry (spec 2.5)', () => {
+  test.each(PATHS)('down: $rate bytes/ms, $roundTrip ms', ({ rate, roundTrip }) => {
+    const path = new LongPath({ rate, roundTrip });
+    path.download(1000 * rate);
+    path.run(60_000);
+    // The next stream finds the path as it is known by now: a trip to ask, and no time lost.
+    const bytes = 2000 * rate;
+    path.download(bytes);
+    const took = path.run(60_000) - roundTrip;
+    expect(bytes / rate / took).toBeGreaterThan(0.95);
+  });
+
+  test.each(PATHS)('up: $rate bytes/ms, $roundTrip ms', ({ rate, roundTrip }) => {
+    const path = new LongPath({ rate, roundTrip });
+    path.upload(1000 * rate);
+    path.run(60_000);
+    const bytes = 2000 * rate;
+    path.upload(bytes);
+    const took = path.run(60_000) - 2 * roundTrip; // the answer is waited for, and the end is told
+    expect(bytes / rate / took).toBeGreaterThan(0.95);
+  });
+});
+
+test('pieces that are 200 ms late, one in a hundred, hold back little more than what is behind them', () => {
+  let pieces = 0;
+  const late = (): number => (++pieces % 100 === 0 ? 200 : 0);
+  const path = new LongPath({ rate: 12_500, roundTrip: 20, late });
+  path.download(40 * MIB);
+  path.run(60_000);
+  const bytes = 40 * MIB;
+  path.download(bytes);
+  const took = path.run(60_000);
+  expect(bytes / 12_500 / took).toBeGreaterThan(0.6);
+});
+
+describe('what makes no window grow', () => {
+  test('a reader that is slower than the window', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 12_500, roundTrip: 100, share });
+    path.readers.set(path.download(20 * MIB), 500);
+    path.run(30_000);
+    expect(path.client.received).toBeGreaterThan(10 * MIB);
+    expect(share.taken).toBe(0);
+    expect(path.client.mostUnread).toBeLessThanOrEqual(256 * KIB);
+  });
+
+  test('a short path: twice, after which no more comes than before', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 50_000, roundTrip: 1, share });
+    path.download(100 * MIB);
+    path.run(1000);
+    expect(share.taken).toBeLessThanOrEqual(768 * KIB);
+  });
+
+  test('a slow link, whose queue makes the round trip look long: at most twice what each stream had', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 125, roundTrip: 50, share });
+    for (let i = 0; i < 5; i++) path.download(4 * MIB);
+    path.run(120_000);
+    expect(path.client.received).toBeGreaterThan(12 * MIB);
+    expect(share.taken).toBeLessThanOrEqual(5 * 256 * KIB);
+  });
+
+  test('a peer that answers no PING', () => {
+    const share = new PlainShare();
+    const peer = new Peer(share);
+    for (let i = 0; i < 100; i++) peer.sendsWindow(10);
+    expect(share.taken).toBe(0);
+  });
+});
+
+/** A server whose peer does as the test says, in simulated time. The application reads at once. */
+class Peer {
+  readonly scripted: ScriptedPeer;
+  readonly #streams = new Map<number, number>();
+  #unanswered: number | undefined;
+
+  constructor(share: WindowShare, config: Partial<SessionConfig> = {}) {
+    this.scripted = new ScriptedPeer({ windowShare: share, config });
+    this.opens(1);
+  }
+
+  opens(id: number): void {
+    this.scripted.sends({ type: 'syn-stream', streamId: id });
+    this.#streams.set(id, 256 * KIB);
+    this.look();
+  }
+
+  /** What the server says: larger windows, PINGs. */
+  look(): void {
+    for (const frame of this.scripted.sees()) {
+      const [id, delta] = [frame.streamId as number, frame.delta as number];
+      if (frame.type === 'window-update' && id > 0) this.#streams.set(id, this.window(id) + delta);
+      if (frame.type === 'ping') this.#unanswered = frame.id as number;
+    }
+  }
+
+  window(id = 1): number {
+    return this.#streams.get(id) as number;
+  }
+
+  answersPing(): void {
+    if (this.#unanswered !== undefined) this.scripted.sends({ type: 'ping', id: this.#unanswered });
+    this.#unanswered = undefined;
+    this.look();
+  }
+
+  /** Sends all that it may, of which the application reads `read`, and lets time pass. */
+  sendsWindow(ms: number, id = 1, read = Number.POSITIVE_INFINITY): void {
+    const bytes = this.window(id);
+    for (let left = bytes; left > 0; left -= 64 * KIB)
+      this.scripted.sends({ type: 'data', streamId: id, payload: Buffer.alloc(Math.min(left, 64 * KIB)) });
+    this.#streams.set(id, 0);
+    this.scripted.session.consume(id, Math.min(bytes, read), this.scripted.now);
+    this.look();
+    this.scripted.now += ms;
+  }
+}
+
+describe('whatever a peer does, windows are bounded', () => {
+  test('one that answers PINGs late, and sends ever faster, has what it may have together and no more', () => {
+    const share = new PlainShare(10 * MIB);
+    const peer = new Peer(share);
+    peer.sendsWindow(5000);
+    peer.answersPing();
+    for (let i = 0; i < 10; i++) peer.sendsWindow(1000);
+    expect(share.taken).toBe(10 * MIB);
+    expect(peer.window()).toBeLessThanOrEqual(10 * MIB + 256 * KIB);
+    expect(peer.scripted.session.error).toBeUndefined();
+    // All of it, on a stream that nobody reads, and one byte besides.
+    peer.sendsWindow(1, 1, 0);
+    peer.scripted.sends({ type: 'data', streamId: 1, payload: 'x' });
+    expect(peer.scripted.take('reset')).toMatchObject({ id: 1, status: 7 });
+  });
+
+  test('one that takes long to answer is taken for a second away at most: what is slow beside that is slow', () => {
+    const share = new PlainShare();
+    const peer = new Peer(share);
+    peer.sendsWindow(60_000);
+    peer.answersPing();
+    for (let i = 0; i < 50; i++) peer.sendsWindow(4000);
+    expect(share.taken).toBe(0);
+  });
+
+  test('not beyond the session window', () => {
+    const share = new PlainShare();
+    const peer = new Peer(share, { sessionWindow: 2 * MIB });
+    peer.sendsWindow(100);
+    peer.answersPing();
+    for (let i = 0; i < 10; i++) peer.sendsWindow(100);
+    expect(share.taken).toBe(2 * MIB - 256 * KIB);
+  });
+
+  test('what a stream had grown by is given back when it is over and read; the next one has it, and no two of them', () => {
+    const share = new PlainShare();
+    const peer = new Peer(share);
+    peer.sendsWindow(100);
+    peer.answersPing();
+    for (let i = 0; i < 4; i++) peer.sendsWindow(100);
+    peer.sendsWindow(1, 1, peer.window() - 100_000);
+    const grown = share.taken;
+    expect(grown).toBeGreaterThan(MIB);
+    peer.scripted.sends({ type: 'data', streamId: 1, payload: '', fin: true });
+    const { session } = peer.scripted;
+    session.reply(1, [[':status', '200']], { fin: true });
+    peer.look();
+    expect(session.isOpen(1)).toBe(false);
+    expect(share.taken).toBe(grown); // somebody still holds what nobody has read
+    session.consume(1, 99_999);
+    expect(share.taken).toBe(grown);
+    session.consume(1, 1);
+    expect(share.taken).toBe(0);
+    for (const id of [3, 5]) {
+      peer.opens(id);
+      session.reply(id, [[':status', '200']]);
+      peer.look();
+    }
+    expect([peer.window(3), peer.window(5)]).toEqual([256 * KIB + grown, 256 * KIB]);
+    expect(share.taken).toBe(grown);
+    peer.scripted.sends({ type: 'rst-stream', streamId: 3, status: 5 });
+    expect(share.taken).toBe(0);
+  });
+
+  test('a session without a share has the windows that it began with', () => {
+    const peer = new ScriptedPeer();
+    peer.sends({ type: 'syn-stream', streamId: 1 });
+    peer.sends(
+      { type: 'data', streamId: 1, payload: Buffer.alloc(60_000) },
+      { type: 'data', streamId: 1, payload: Buffer.alloc(60_000) },
+      { type: 'data', streamId: 1, payload: Buffer.alloc(60_000) },
+    );
+    peer.sees();
+    peer.session.consume(1, 180_000, 5);
+    expect(peer.sees()).toMatchObject([{ type: 'window-update', streamId: 1, delta: 180_000 }]);
+  });
+});
+
+/** The rule of spec 2.5 without shortcuts: all that was ever read is kept, and looked at again each time. */
+class Reference {
+  size = 256 * KIB;
+  told = 256 * KIB;
+  received = 0;
+  read = 0;
+  /** When the peer was told, and what had been read by then. */
+  readonly #told: { at: number; read: number }[] = [];
+  #decided: { at: number; read: number } | undefined;
+  readonly #rates: number[] = [];
+
+  /** Returns what the peer is told. */
+  reads(bytes: number, now: number, trips: readonly number[], room: () => number): number {
+    this.read += bytes;
+    if (this.read + this.size - this.told < Math.min(this.size / 2, MIB)) return 0;
+    this.#told.push({ at: now, read: this.read });
+    this.#grow(now, trips, room);
+    const delta = this.read + this.size - this.told;
+    this.told += delta;
+    return delta;
+  }
+
+  #grow(now: number, trips: readonly number[], room: () => number): void {
+    if (this.#decided === undefined) {
+      this.#decided = this.#told[0];
+      return;
+    }
+    const since = this.#decided as { at: number; read: number };
+    const elapsed = now - since.at;
+    if (trips.length === 0) return;
+    const trip = trips.reduce((known, measured) => Math.min(measured, known * 1.1, 1000), 1e9);
+    if (elapsed <= 0 || elapsed < 0.75 * trip) return;
+    const rate = (this.read - since.read) / elapsed;
+    if (this.size < 3 * rate * trip && rate > 1.25 * (this.#rates.at(-2) ?? 0)) {
+      this.size += Math.min(this.size, room());
+      this.#rates.push(rate);
+    }
+    this.#decided = this.#told.at(-1);
+  }
+}
+
+test('windows do as the reference does, whatever comes and is read when', () => {
+  const stream = fc.constantFrom(0, 1);
+  const portion = fc.constantFrom(1, 4, 8, 8, 8, 8);
+  const step = fc.oneof(
+    fc.record({ act: fc.constant('comes' as const), stream, portion }),
+    fc.record({ act: fc.constant('is read' as const), stream, portion }),
+    fc.record({ act: fc.constant('time' as const), ms: fc.double({ min: 0, max: 80, noNaN: true }) }),
+    fc.record({ act: fc.constant('pong' as const), ms: fc.double({ min: 50, max: 1500, noNaN: true }) }),
+  );
+  let grown = 0;
+  const property = fc.property(fc.array(step, { minLength: 100, maxLength: 400 }), (steps) => {
+    const most = 3 * MIB;
+    const share = new PlainShare();
+    const growth = new WindowGrowth(share, most);
+    const windows = [0, 1].map(() => new ReceiveWindow(256 * KIB, 256 * KIB));
+    const references = [new Reference(), new Reference()];
+    const trips: number[] = [];
+    const taken = (): number => references.reduce((sum, { size }) => sum + size - 256 * KIB, 0);
+    let now = 0;
+    for (const next of steps) {
+      if (next.act === 'time') now += next.ms;
+      else if (next.act === 'pong') {
+        trips.push(next.ms);
+        growth.measured(next.ms);
+      } else {
+        const window = windows[next.stream] as ReceiveWindow;
+        const reference = references[next.stream] as Reference;
+        if (next.act === 'comes') {
+          const bytes = Math.floor(((reference.told - reference.received) * next.portion) / 8);
+          reference.received += bytes;
+          expect(window.receive(bytes)).toBe(true);
+          expect(window.receive(reference.told - reference.received + 1)).toBe(false);
+        } else {
+          const bytes = Math.floor(((reference.received - reference.read) * next.portion) / 8);
+          const told = reference.reads(bytes, now, trips, () => most - taken());
+          let delta = 0;
+          if (window.consume(bytes)) {
+            growth.drained(window, now);
+            delta = window.tell();
+          }
+          expect(delta).toBe(told);
+        }
+      }
+      expect(windows.map(({ size }) => size)).toEqual(references.map(({ size }) => size));
+      expect(share.taken).toBe(taken());
+      expect(taken()).toBeLessThanOrEqual(most);
+    }
+    grown += taken();
+    for (const [id, window] of windows.entries()) {
+      growth.ended(id, window);
+      growth.consumed(id, window.held);
+    }
+    expect(share.taken).toBe(0);
+  });
+  fc.assert(property, { numRuns: 100 });
+  expect(grown).toBeGreaterThan(0);
+});
