@@ -34,13 +34,15 @@ export async function serveUntilSignal(
     process.kill(process.pid, 'SIGHUP'); // ends it, as any program that was started there
   };
   if (reloader !== undefined) process.on('SIGHUP', hangUp);
+  // Before anybody is told that it listens, and may send one.
+  const wait = { signal: stop.signal };
+  const ending = Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]);
   for (const place of [address].flat()) {
     const text = formatPlace(place);
     output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
   }
   manager.ready();
-  const wait = { signal: stop.signal };
-  await Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]).catch(() => undefined);
+  await ending.catch(() => undefined);
   stop.abort();
   manager.stopping();
   output.log({ event: 'draining' }, 'draining; a second signal ends it at once');

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { openMode } from './credentials.ts';
 import { randomBytes } from './crypto.ts';
 import { KeyError } from './errors.ts';
 import { KEY_FILE_MAX, KEY_FILE_MIN, PreSharedKey } from './pre-shared-key.ts';
@@ -62,7 +63,7 @@ async function checkedStat(path: string, file: FileHandle): Promise<{ size: numb
 }
 
 function modeWarnings(path: string, mode: number): string[] {
-  if (process.platform === 'win32' || (mode & 0o077) === 0) return [];
+  if (process.platform === 'win32' || (openMode(path, mode) & 0o077) === 0) return [];
   const octal = (mode & 0o777).toString(8).padStart(3, '0');
   return [`${path} has mode ${octal}: others can read or change this key. Run: chmod 600 ${path}`];
 }

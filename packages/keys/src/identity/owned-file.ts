@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { openMode } from '../credentials.ts';
 import { KeyError, type KeyErrorCode } from '../errors.ts';
 
 export interface OwnedFileRules {
@@ -72,7 +73,7 @@ function checkOwner(path: string, rules: OwnedFileRules, mode: number, uid: numb
       `belongs to user ${uid}, who could change it; it must be yours or root's`,
     );
   }
-  if ((mode & rules.forbidden) === 0) return;
+  if ((openMode(path, mode) & rules.forbidden) === 0) return;
   const octal = (mode & 0o777).toString(8).padStart(3, '0');
   const what = (rules.forbidden & 0o044) === 0 ? 'change' : 'read or change';
   const right = (rules.forbidden & 0o044) === 0 ? 'go-w' : '600';
