@@ -68,7 +68,8 @@ export const proxyOptions = (argv: Argv): Argv =>
   argv
     .option('listen', {
       type: 'string',
-      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+      describe:
+        'HOST:PORT, PORT (loopback), unix:/PATH, or systemd, the socket that it passes [127.0.0.1:6121]',
     })
     .option('key', { type: 'string', array: true, describe: 'Key file that clients may use; repeatable' })
     .options(keeperUseOptions)
@@ -150,7 +151,8 @@ export const originOptions = (argv: Argv): Argv =>
   argv
     .option('listen', {
       type: 'string',
-      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+      describe:
+        'HOST:PORT, PORT (loopback), unix:/PATH, or systemd, the socket that it passes [127.0.0.1:6121]',
     })
     .option('host', { type: 'string', array: true, describe: 'Host name to serve; repeatable' })
     .option('key', { type: 'string', array: true, describe: 'NAME=FILE: the key of a host; repeatable' })
@@ -204,7 +206,8 @@ export const frontOptions = (argv: Argv): Argv =>
   argv
     .option('listen', {
       type: 'string',
-      describe: 'HOST:PORT, PORT (loopback), or unix:/PATH [127.0.0.1:6121]',
+      describe:
+        'HOST:PORT, PORT (loopback), unix:/PATH, or systemd, the socket that it passes [127.0.0.1:6121]',
     })
     .option('host', {
       type: 'string',
@@ -412,7 +415,8 @@ export const pipeOptions = (argv: Argv): Argv =>
       type: 'string',
       alias: 's',
       nargs: 1,
-      describe: 'Where to listen; "-" or nothing: encrypt standard input and output, as spipe does',
+      describe:
+        'Where to listen, or systemd; "-" or nothing: encrypt standard input and output, as spipe does',
     })
     .option('target', {
       type: 'string',
