@@ -284,7 +284,7 @@ describe('what cannot be meant', () => {
     [
       'a key that is kept, for callers',
       () => [...LISTEN, `${ALPHA}=${keys.alpha}`, '--caller-key', keys.alpha],
-      /have the same key/,
+      /a key that is kept are the same/,
     ],
     [
       'an identity that is kept, of the keeper',

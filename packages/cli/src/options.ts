@@ -269,6 +269,11 @@ export const keeperOptions = (argv: Argv): Argv =>
       describe:
         'For clients, with --identity or --proxy-identity: file with the identities of hosts and proxies',
     })
+    .option('pipe-key', {
+      type: 'string',
+      array: true,
+      describe: 'Key file for keymux pipe; repeatable',
+    })
     .option('own-identity', identityOption('who this keeper is, towards callers on other machines'))
     .option('callers', {
       type: 'string',
@@ -429,6 +434,12 @@ export const pipeOptions = (argv: Argv): Argv =>
       nargs: 1,
       describe: 'Key file, the same on both sides; "-": from standard input',
     })
+    .options(keeperUseOptions)
+    .option('known-hosts', KEEPERS_KNOWN)
+    .option('label', {
+      type: 'string',
+      describe: 'With --keeper: which of its keys for pipes, if it has several, as keymux keygen printed it',
+    })
     .option('max-connections', {
       type: 'number',
       alias: 'n',
@@ -462,6 +473,10 @@ export const pipeOptions = (argv: Argv): Argv =>
     .example(
       '$0 pipe -e -s [127.0.0.1]:25 -t mail.example:8025 -k mail.key',
       'at home; or the same with spiped',
+    )
+    .example(
+      '$0 pipe -d -s [0.0.0.0]:8025 -t [127.0.0.1]:25 --keeper unix:keys.sock',
+      'the key stays with: keymux keeper --listen unix:keys.sock --pipe-key mail.key',
     )
     .example(
       'ssh -o "ProxyCommand=$0 pipe -t %h:8022 -k ssh.key" host.example',

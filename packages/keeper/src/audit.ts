@@ -1,4 +1,4 @@
-import type { KeyErrorCode, Level, Offer, RunContext } from '@keymux/keys';
+import type { KeyErrorCode, Level, Offer, RunContext, SpipedRole } from '@keymux/keys';
 
 /** What a keeper did, or would not do, for whom. Nothing of it is secret; text that peers have chosen is in it. */
 export interface AuditEntry {
@@ -27,6 +27,8 @@ export interface AuditEntry {
   readonly context?: RunContext;
   /** What the run was asked for; absent if the peer's first message is malformed. */
   readonly offer?: Offer;
+  /** The same of a handshake of spiped. */
+  readonly pipe?: { readonly role: SpipedRole; readonly label: string };
   /** Who was proven, and how strongly. */
   readonly peer?: string;
   readonly level?: Level;

@@ -1,20 +1,16 @@
 import type { Duplex } from 'node:stream';
-import { type KeyHolder, offerOf, type RunSecret, type Step } from '@keymux/keys';
+import { KeyError, type KeyHolder, offerOf, type SpipedKeeper } from '@keymux/keys';
 import type { AccountVerdict, RequestAccount } from './account.ts';
 import type { AuditEntry } from './audit.ts';
 import { Channel } from './channel.ts';
 import { failureOf, ProtocolError } from './errors.ts';
-import {
-  MAX_REQUEST,
-  type Question,
-  type Reply,
-  requestSchema,
-  type SecretHead,
-  VERSIONS,
-} from './messages.ts';
+import { MAX_REQUEST, type Question, type Reply, requestSchema, VERSIONS, type Welcome } from './messages.ts';
+import type { PipeKeys } from './pipe-keys.ts';
+import { type Next, type Progress, stepProgress, turnProgress } from './progress.ts';
 
 export interface CallerOptions {
   readonly keeper: KeyHolder;
+  readonly pipes: PipeKeys;
   readonly from: string | undefined;
   readonly account: RequestAccount;
   /** Whether one more run may be in progress. */
@@ -25,10 +21,9 @@ export interface CallerOptions {
   readonly onClose: () => void;
 }
 
-/** A run of the caller, in progress. */
+/** A run of the caller, in progress. The caller has numbers of its own, so that it cannot speak of anybody else's runs. */
 interface Run {
-  /** The number that the keeper knows it by; the caller has numbers of its own, so that it cannot speak of anybody else's runs. */
-  readonly inner: number;
+  readonly next: Next;
   busy: boolean;
 }
 
@@ -96,7 +91,7 @@ export class Caller {
     if (request.id <= this.#lastId) throw new ProtocolError('a request with a number that was used before');
     this.#lastId = request.id;
     if (request.type === 'receive') this.#goOn(request, data);
-    else this.#begin(request, data, verdict);
+    else if (this.#admits(request.id, verdict)) this.#begin(request, data);
   }
 
   #welcome(versions: readonly number[], data: Uint8Array): void {
@@ -114,41 +109,53 @@ export class Caller {
     this.#send({ type: 'welcome', version, ...holdings });
   }
 
-  #holdings(): Pick<KeyHolder, 'algorithms' | 'kept'> {
-    const { algorithms, kept } = this.#options.keeper;
-    return { algorithms, kept };
+  #holdings(): Pick<Welcome, 'algorithms' | 'kept' | 'pipes'> {
+    const { keeper, pipes } = this.#options;
+    return { algorithms: keeper.algorithms, kept: keeper.kept, pipes: pipes.labels };
   }
 
-  #begin(request: Question & { type: 'start' | 'accept' }, data: Uint8Array, verdict: AccountVerdict): void {
-    const { keeper, mayBegin, audit } = this.#options;
-    const { id, context } = request;
-    if (request.type === 'start' && data.length > 0) throw malformed();
-    if (verdict !== 'may begin' || !mayBegin()) {
-      if (!this.#told) audit({ event: 'busy' });
-      this.#told = true;
-      this.#send({ type: 'failed', id, code: 'ERR_KEYMUX_KEEPER_BUSY', scope: 'usage' });
-      return;
+  /** Whether a run may be begun; if not, the caller is told so. */
+  #admits(id: number, verdict: AccountVerdict): boolean {
+    const { mayBegin, audit } = this.#options;
+    if (verdict === 'may begin' && mayBegin()) {
+      this.#told = false;
+      return true;
     }
-    this.#told = false;
+    if (!this.#told) audit({ event: 'busy' });
+    this.#told = true;
+    this.#send({ type: 'failed', id, code: 'ERR_KEYMUX_KEEPER_BUSY', scope: 'usage' });
+    return false;
+  }
+
+  #begin(request: Exclude<Question, { type: 'receive' }>, data: Uint8Array): void {
+    const { keeper, pipes, audit } = this.#options;
+    if (request.type !== 'accept' && data.length > 0) throw malformed();
     const first = Uint8Array.from(data);
-    const offer = request.type === 'start' ? request.offer : offerOf(first);
     const run = ++this.#lastRun;
     this.#beginning++;
-    audit({ event: 'begun', run, context, ...(offer === undefined ? {} : { offer }) });
-    const answer =
-      request.type === 'start'
-        ? () => keeper.start(context, request.offer)
-        : () => keeper.accept(context, first);
-    void this.#answer(id, run, answer).finally(() => this.#beginning--);
+    audit({ event: 'begun', run, ...purposeOf(request, first) });
+    const step = async (): Promise<Progress> => {
+      switch (request.type) {
+        case 'start':
+          return stepProgress(keeper, await keeper.start(request.context, request.offer));
+        case 'accept':
+          return stepProgress(keeper, await keeper.accept(request.context, first));
+        case 'pipe':
+          return turnProgress(request.label, await pipeFor(pipes, request.label).start(request.role));
+      }
+    };
+    void this.#answer(request.id, run, step).finally(() => this.#beginning--);
   }
 
   #goOn({ id, run }: Question & { type: 'receive' }, data: Uint8Array): void {
     const known = this.#runs.get(run);
     // It is told when a run is over, and has nothing to say while the keeper works on it.
     if (known === undefined || known.busy) throw new ProtocolError('a message for a run that awaits none');
+    const { next } = known;
+    if (next.awaits !== undefined && next.awaits !== data.length) throw malformed();
     known.busy = true;
-    const frame = Uint8Array.from(data);
-    void this.#answer(id, run, () => this.#options.keeper.receive(known.inner, frame));
+    const message = Uint8Array.from(data);
+    void this.#answer(id, run, () => next.goOn(message));
   }
 
   #abandon(run: number, data: Uint8Array): void {
@@ -159,14 +166,14 @@ export class Caller {
     this.#options.audit({ event: 'abandoned', run });
   }
 
-  /** Asks the keeper, and sends what it says. Never rejects. */
-  async #answer(id: number, run: number, question: () => Promise<Step>): Promise<void> {
-    const { keeper, audit } = this.#options;
-    let step: Step | undefined;
+  /** Takes a step, and says what it has brought. Never rejects. */
+  async #answer(id: number, run: number, step: () => Promise<Progress>): Promise<void> {
+    const { audit } = this.#options;
+    let progress: Progress | undefined;
     try {
-      step = await question();
-      if (this.#channel.closed) keeper.abandon(step.run);
-      else this.#sendStep(id, run, step);
+      progress = await step();
+      if (this.#channel.closed) progress.next?.forget();
+      else this.#tell(id, run, progress);
     } catch (error) {
       this.#runs.delete(run);
       const failure = failureOf(error);
@@ -174,26 +181,18 @@ export class Caller {
       const problem = error instanceof Error ? error.message : 'the keeper failed without an error';
       audit({ event: 'refused', run, code: failure.code, problem });
     } finally {
-      for (const { secret } of step?.secrets ?? []) secret.wipe();
+      for (const secret of progress?.secrets ?? []) secret.wipe();
     }
   }
 
-  #sendStep(id: number, run: number, step: Step): void {
-    const { done, send, secrets } = step;
-    const { audit } = this.#options;
-    if (done) this.#runs.delete(run);
-    else this.#runs.set(run, { inner: step.run, busy: false });
-    const answer = {
-      ...({ type: 'step', id, run, done } as const),
-      ...(send && { send: { fin: send.fin, reject: send.reject ?? false } }),
-      secrets: secrets.map(headOf),
-    };
+  #tell(id: number, run: number, { head, secrets, data, audit, next }: Progress): void {
+    if (next === undefined) this.#runs.delete(run);
+    else this.#runs.set(run, { next, busy: false });
     // First: what cannot be written down is not given out.
-    if (send?.reject) audit({ event: 'rejected', run });
-    for (const { peer, level } of secrets) audit({ event: 'key', run, peer, level });
-    const bytes = secrets.map(({ secret }) => secret.use(copyOf));
+    for (const entry of audit) this.#options.audit({ ...entry, run });
+    const bytes = secrets.map((secret) => secret.use(copyOf));
     try {
-      this.#send(answer, ...bytes, ...(send ? [send.data] : []));
+      this.#send({ ...head, id, run }, ...bytes, ...(data ? [data] : []));
     } finally {
       for (const copy of bytes) copy.fill(0);
     }
@@ -203,9 +202,9 @@ export class Caller {
     this.#channel.send(reply, ...data);
   }
 
-  #forget(run: number, { inner }: Run): void {
+  #forget(run: number, { next }: Run): void {
     this.#runs.delete(run);
-    this.#options.keeper.abandon(inner);
+    next.forget();
   }
 
   #closed(error: Error): void {
@@ -219,9 +218,20 @@ export class Caller {
   }
 }
 
-/** What goes with a run secret, without it. */
-function headOf({ secret: _, ...head }: RunSecret): SecretHead {
-  return head;
+/** What a run is for, for the audit log. */
+function purposeOf(
+  request: Exclude<Question, { type: 'receive' }>,
+  first: Uint8Array,
+): Pick<AuditEntry, 'context' | 'offer' | 'pipe'> {
+  if (request.type === 'pipe') return { pipe: { role: request.role, label: request.label } };
+  const offer = request.type === 'start' ? request.offer : offerOf(first);
+  return { context: request.context, ...(offer === undefined ? {} : { offer }) };
+}
+
+function pipeFor(pipes: PipeKeys, label: string): SpipedKeeper {
+  const found = pipes.find(label);
+  if (found !== undefined) return found;
+  throw new KeyError('ERR_KEYMUX_KEY_UNKNOWN', `there is no key "${label}" for pipes`);
 }
 
 /** In memory of its own. */

@@ -5,19 +5,23 @@ import { errorOf, keeperAway, ProtocolError } from './errors.ts';
 import {
   type Changed,
   MAX_REPLY,
+  PIPE_KEYS_LENGTH,
   type Question,
   type Reply,
   replySchema,
   SECRET_LENGTH,
   type StepHead,
+  type TurnHead,
   VERSIONS,
   type Welcome,
 } from './messages.ts';
 
-/** A step as it came. Whoever gets it owns the bytes, and wipes the secrets. */
-export interface ReceivedStep {
-  readonly head: StepHead;
-  /** One for each of `head.secrets`. */
+type Heads = { readonly step: StepHead; readonly turn: TurnHead };
+
+/** A step of a negotiation, or a turn of a handshake of spiped, as it came. Whoever gets it owns the bytes, and wipes the secrets. */
+export interface Received<T extends keyof Heads> {
+  readonly head: Heads[T];
+  /** One for each of `head.secrets`; all keys of a pipe as one. */
   readonly secrets: readonly Uint8Array[];
   readonly data: Uint8Array;
 }
@@ -35,7 +39,9 @@ export interface KeeperConnectionOptions {
 }
 
 interface Waiting {
-  readonly resolve: (step: ReceivedStep) => void;
+  /** Of the answer. */
+  readonly type: keyof Heads;
+  readonly resolve: (answer: Received<keyof Heads>) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
@@ -65,9 +71,13 @@ export class KeeperConnection {
     this.#channel.send({ type: 'hello', versions: VERSIONS });
   }
 
-  /** Rejects with KeyError. */
-  ask(question: WithoutId<Question>, data?: Uint8Array): Promise<ReceivedStep> {
-    return new Promise((resolve, reject) => {
+  /** Rejects with KeyError. `type` is that of the answer. */
+  async ask<T extends keyof Heads>(
+    type: T,
+    question: WithoutId<Question>,
+    data?: Uint8Array,
+  ): Promise<Received<T>> {
+    const answer = await new Promise<Received<keyof Heads>>((resolve, reject) => {
       if (this.#channel.closed) return reject(keeperAway(this.#options.name, 'is not there'));
       const id = ++this.#lastId;
       const timer = setTimeout(() => {
@@ -75,9 +85,10 @@ export class KeeperConnection {
         this.#late.add(id);
         reject(this.#unanswered());
       }, this.#options.timeout);
-      this.#waiting.set(id, { resolve, reject, timer });
+      this.#waiting.set(id, { type, resolve, reject, timer });
       this.#channel.send({ ...question, id }, ...(data ? [data] : []));
     });
+    return answer as Received<T>;
   }
 
   abandon(run: number): void {
@@ -94,7 +105,7 @@ export class KeeperConnection {
     const reply = parsed.data;
     const isGreeting = reply.type === 'welcome' || reply.type === 'refused';
     if (this.#welcomed === isGreeting) throw malformed();
-    if (reply.type !== 'step' && data.length > 0) throw malformed();
+    if (reply.type !== 'step' && reply.type !== 'turn' && data.length > 0) throw malformed();
     if (reply.type === 'refused') throw new ProtocolError(refusal(reply));
     if (reply.type === 'welcome') this.#welcome(reply);
     else if (reply.type === 'changed') this.#options.onChange(reply);
@@ -108,17 +119,18 @@ export class KeeperConnection {
     this.#options.onWelcome(welcome);
   }
 
-  #settle(reply: Reply & { type: 'step' | 'failed' }, data: Uint8Array): void {
+  #settle(reply: Reply & { type: 'step' | 'turn' | 'failed' }, data: Uint8Array): void {
     if (this.#late.delete(reply.id)) {
-      if (reply.type === 'step' && !reply.done) this.abandon(reply.run);
+      if (reply.type !== 'failed' && !isLast(reply)) this.abandon(reply.run);
       return;
     }
     const waiting = this.#waiting.get(reply.id);
     if (waiting === undefined) throw malformed();
-    const step = reply.type === 'step' ? takeStep(reply, data) : undefined;
+    if (reply.type !== 'failed' && reply.type !== waiting.type) throw malformed();
+    const answer = reply.type === 'failed' ? undefined : takeApart(reply, data);
     this.#waiting.delete(reply.id);
     clearTimeout(waiting.timer);
-    if (step !== undefined) waiting.resolve(step);
+    if (answer !== undefined) waiting.resolve(answer);
     else waiting.reject(errorOf(reply as Reply & { type: 'failed' }));
   }
 
@@ -139,17 +151,34 @@ export class KeeperConnection {
   }
 }
 
-/** Takes the data of a step apart: its secrets, each of 32 bytes, then what is to be sent. */
-function takeStep(head: StepHead, data: Uint8Array): ReceivedStep {
-  const length = head.secrets.length * SECRET_LENGTH;
-  if (data.length < length || (head.send === undefined && data.length > length)) throw malformed();
-  const secrets = head.secrets.map((_, index) => {
+/** Whether the run is over. */
+function isLast(head: StepHead | TurnHead): boolean {
+  return head.type === 'step' ? head.done : head.awaits === 0;
+}
+
+/** Takes the data of an answer apart: its secrets, then what is to be sent. */
+function takeApart(head: StepHead | TurnHead, data: Uint8Array): Received<keyof Heads> {
+  const lengths = lengthsOf(head);
+  const sends = head.type === 'turn' || head.send !== undefined;
+  const secrets: Uint8Array[] = [];
+  let at = 0;
+  for (const length of lengths) {
+    if (data.length < at + length) throw malformed();
     // A copy in memory of its own, which `Secret.take` zeroes; the message itself is zeroed by the channel.
-    const bytes = Buffer.allocUnsafeSlow(SECRET_LENGTH);
-    bytes.set(data.subarray(index * SECRET_LENGTH, (index + 1) * SECRET_LENGTH));
-    return bytes;
-  });
-  return { head, secrets, data: Uint8Array.from(data.subarray(length)) };
+    const bytes = Buffer.allocUnsafeSlow(length);
+    bytes.set(data.subarray(at, at + length));
+    secrets.push(bytes);
+    at += length;
+  }
+  if (!sends && data.length > at) throw malformed();
+  return { head, secrets, data: Uint8Array.from(data.subarray(at)) };
+}
+
+/** Of the secrets in an answer. The keys of a pipe come with the last turn, and only with that. */
+function lengthsOf(head: StepHead | TurnHead): readonly number[] {
+  if (head.type === 'step') return head.secrets.map(() => SECRET_LENGTH);
+  if (head.keys !== isLast(head)) throw malformed();
+  return head.keys ? [PIPE_KEYS_LENGTH] : [];
 }
 
 function refusal({ reason, versions }: Reply & { type: 'refused' }): string {

@@ -8,11 +8,14 @@ import type { AuditEntry } from './audit.ts';
 import { Caller } from './caller.ts';
 import { Channel } from './channel.ts';
 import { MAX_REQUEST, type Reply, VERSIONS } from './messages.ts';
+import { NO_PIPES, type PipeKeys } from './pipe-keys.ts';
 import { listenUnix } from './unix-socket.ts';
 
 export interface KeeperServerOptions {
   /** What it does for its callers: a `LocalKeeper`, or a part of one (`limitedTo`). */
   readonly keeper: KeyHolder;
+  /** What it does for pipes; nothing by default. */
+  readonly pipes?: PipeKeys;
   /** Connections at a time; 64 by default. */
   readonly maxCallers?: number;
   /** Connections at a time of one caller that is known by a name; 16 by default. */
@@ -42,6 +45,7 @@ export interface ServeOptions {
   readonly from?: string;
   /** What is done for this caller; by default what is done for all. */
   readonly keeper?: KeyHolder;
+  readonly pipes?: PipeKeys;
 }
 
 /** What one caller may do, over all its connections. */
@@ -74,6 +78,7 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     super();
     this.#options = {
       ...{
+        pipes: NO_PIPES,
         maxCallers: 64,
         maxConnections: 16,
         maxRuns: 256,
@@ -96,7 +101,10 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
   }
 
   /** Serves whoever is at the other end of a connection. */
-  serve(connection: Duplex, { name, from, keeper = this.#options.keeper }: ServeOptions = {}): void {
+  serve(
+    connection: Duplex,
+    { name, from, keeper = this.#options.keeper, pipes = this.#options.pipes }: ServeOptions = {},
+  ): void {
     const { maxCallers, maxRuns, helloTimeout } = this.#options;
     const number = String(++this.#lastCaller);
     const caller = name === undefined ? number : `${name} ${number}`;
@@ -113,7 +121,7 @@ export class KeeperServer extends EventEmitter<KeeperServerEvents> {
     }
     this.#told = false;
     const served = new Caller(connection, {
-      ...{ keeper, from, helloTimeout, audit, account: requests },
+      ...{ keeper, pipes, from, helloTimeout, audit, account: requests },
       mayBegin: () => runsOf(share) < maxRuns,
       onClose: () => {
         this.#callers.delete(served);

@@ -13,6 +13,8 @@ export const MAX_REPLY = 1_048_576;
 
 /** Bytes of a run secret, S of spec 3.5. */
 export const SECRET_LENGTH = 32;
+/** Bytes of the keys that a handshake of spiped makes (spec 11.3). */
+export const PIPE_KEYS_LENGTH = 128;
 
 const byte = z.int().min(0).max(255);
 const number = z.int().min(1).max(0xffffffff);
@@ -46,12 +48,18 @@ const start = z.strictObject({
 });
 const accept = z.strictObject({ type: z.literal('accept'), id: number, context: contextSchema });
 const receive = z.strictObject({ type: z.literal('receive'), id: number, run: number });
+const pipe = z.strictObject({
+  type: z.literal('pipe'),
+  id: number,
+  role: z.enum(['client', 'server']),
+  label: text(64),
+});
 const abandon = z.strictObject({ type: z.literal('abandon'), run: number });
 
 /** What a caller may say. */
-export const requestSchema = z.discriminatedUnion('type', [hello, start, accept, receive, abandon]);
+export const requestSchema = z.discriminatedUnion('type', [hello, start, accept, pipe, receive, abandon]);
 export type Request = z.output<typeof requestSchema>;
-/** What is answered by `step` or `failed`. */
+/** What is answered by `step`, `turn` or `failed`. */
 export type Question = Exclude<Request, { type: 'hello' | 'abandon' }>;
 
 /** What a caller may ask for. */
@@ -67,6 +75,7 @@ const holdings = {
       }),
     )
     .readonly(),
+  pipes: z.array(text(64)).readonly(),
 };
 const welcome = z.strictObject({ type: z.literal('welcome'), version: number, ...holdings });
 const changed = z.strictObject({ type: z.literal('changed'), ...holdings });
@@ -104,6 +113,14 @@ const step = z.strictObject({
   secrets: z.array(secretSchema).max(2),
 });
 
+const turn = z.strictObject({
+  type: z.literal('turn'),
+  id: number,
+  run: number,
+  awaits: z.int().min(0).max(1024),
+  keys: z.boolean(),
+});
+
 const CODES = {
   ERR_KEYMUX_KEY_FAILURE: true,
   ERR_KEYMUX_IDS_EXHAUSTED: true,
@@ -128,10 +145,11 @@ const failed = z.strictObject({
 });
 
 /** What the keeper may say. */
-export const replySchema = z.discriminatedUnion('type', [welcome, changed, refused, step, failed]);
+export const replySchema = z.discriminatedUnion('type', [welcome, changed, refused, step, turn, failed]);
 export type Reply = z.output<typeof replySchema>;
 export type Welcome = z.output<typeof welcome>;
 export type Changed = z.output<typeof changed>;
+export type TurnHead = z.output<typeof turn>;
 export type StepHead = z.output<typeof step>;
 export type SecretHead = z.output<typeof secretSchema>;
 export type Failed = z.output<typeof failed>;

@@ -10,10 +10,13 @@ import {
   REJECT_REASON,
   type RunContext,
   Secret,
+  type SpipedKeeper,
   type Step,
 } from '@keymux/keys';
 import { keeperAway, nameOfKeeper } from './errors.ts';
-import { KeeperConnection, type ReceivedStep } from './keeper-connection.ts';
+import { KeeperConnection, type Received } from './keeper-connection.ts';
+import type { Welcome } from './messages.ts';
+import { remoteTurn } from './remote-turn.ts';
 
 export interface RemoteKeeperOptions {
   /** Opens a connection to the keeper. Rejects if there is none now. */
@@ -36,7 +39,7 @@ interface RemoteKeeperEvents {
 }
 
 /** What there is to ask for. */
-type Holdings = Pick<KeyHolder, 'algorithms' | 'kept'>;
+type Holdings = Pick<Welcome, 'algorithms' | 'kept' | 'pipes'>;
 
 /** A run, with the connection that knows it. */
 interface Run {
@@ -55,7 +58,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
   #connection: KeeperConnection | undefined;
   /** The last connection that was made, welcome or not. */
   #latest: KeeperConnection | undefined;
-  #holdings: Holdings = { algorithms: [], kept: [] };
+  #holdings: Holdings = { algorithms: [], kept: [], pipes: [] };
   #lastRun = 0;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
@@ -87,15 +90,30 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
     return this.#holdings.kept;
   }
 
+  /** Labels of the keys that it has for connections of spiped. */
+  get pipes(): readonly string[] {
+    return this.#holdings.pipes;
+  }
+
+  /** What makes the keys of such connections with one of them. */
+  pipe(label: string): SpipedKeeper {
+    return {
+      start: async (role) => {
+        const connection = this.#there();
+        return remoteTurn(connection, await connection.ask('turn', { type: 'pipe', role, label }));
+      },
+    };
+  }
+
   async start(context: RunContext, offer: Offer): Promise<Step> {
     const connection = this.#there();
-    return this.#step(connection, await connection.ask({ type: 'start', context, offer }));
+    return this.#step(connection, await connection.ask('step', { type: 'start', context, offer }));
   }
 
   async accept(context: RunContext, first: Uint8Array): Promise<Step> {
     try {
       const connection = this.#there();
-      return this.#step(connection, await connection.ask({ type: 'accept', context }, first));
+      return this.#step(connection, await connection.ask('step', { type: 'accept', context }, first));
     } catch (error) {
       const reason = error instanceof KeyError ? REASONS.get(error.code) : undefined;
       if (reason === undefined) throw error;
@@ -109,7 +127,7 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
     if (known === undefined) throw keeperAway(this.#options.name, 'was away, and does not know this run');
     this.#runs.delete(run);
     const { connection, inner } = known;
-    return this.#step(connection, await connection.ask({ type: 'receive', run: inner }, frame), run);
+    return this.#step(connection, await connection.ask('step', { type: 'receive', run: inner }, frame), run);
   }
 
   abandon(run: number): void {
@@ -130,7 +148,11 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
     return this.#connection;
   }
 
-  #step(connection: KeeperConnection, { head, secrets, data }: ReceivedStep, run = ++this.#lastRun): Step {
+  #step(
+    connection: KeeperConnection,
+    { head, secrets, data }: Received<'step'>,
+    run = ++this.#lastRun,
+  ): Step {
     const { done, send } = head;
     if (!done) this.#runs.set(run, { connection, inner: head.run });
     return {
@@ -168,9 +190,9 @@ export class RemoteKeeper extends EventEmitter<RemoteKeeperEvents> implements Ke
     });
   }
 
-  #take({ algorithms, kept }: Holdings): void {
+  #take({ algorithms, kept, pipes }: Holdings): void {
     const before = JSON.stringify(this.#holdings);
-    this.#holdings = { algorithms, kept };
+    this.#holdings = { algorithms, kept, pipes };
     if (JSON.stringify(this.#holdings) !== before) this.emit('changed');
   }
 

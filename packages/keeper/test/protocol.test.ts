@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { createServer, Server } from 'node:net';
-import { type KeyHolder, Keyring } from '@keymux/keys';
+import { type KeyHolder, Keyring, LocalSpipedKeeper } from '@keymux/keys';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CONTEXT, HELLO, message, RawCaller, serveKeeper } from '../../../test/support/remote-keepers.ts';
 import { Scope } from '../../../test/support/scope.ts';
@@ -39,6 +39,7 @@ test('says what it has keys for, and begins a run', async () => {
       roles: ['initiator', 'responder'],
       proves: 'key',
     })),
+    pipes: [],
   });
   caller.send(START);
   expect(await caller.reply(1)).toEqual({
@@ -66,7 +67,7 @@ describe('whoever says anything else is disconnected', () => {
     ['a list', message([])],
     ['no type', message({})],
     ['an unknown type', message({ type: 'sign', id: 1 }, new Uint8Array(32))],
-    ['the type of an answer', message({ type: 'welcome', version: 1, algorithms: [], kept: [] })],
+    ['the type of an answer', message({ type: 'welcome', version: 1, algorithms: [], kept: [], pipes: [] })],
     ['a type of objects', message('{"type":"__proto__"}')],
     ['a prototype', message('{"type":"abandon","run":1,"__proto__":{"run":2}}')],
     ['a second hello', message(HELLO)],
@@ -243,6 +244,47 @@ test('what a keeper throws, whatever it is, becomes an answer', async () => {
     { ...failed, id: 1 },
     { ...failed, id: 2 },
   ]);
+});
+
+describe('handshakes of spiped', () => {
+  const pipeKey = new LocalSpipedKeeper({ key: keys.connection });
+  const pipes = { labels: ['mail'], find: (label: string) => (label === 'mail' ? pipeKey : undefined) };
+  const PIPE = { type: 'pipe', id: 1, role: 'client', label: 'mail' };
+
+  test('are begun with a key that there is, and no other', async () => {
+    const { caller, welcome, audit } = await greeted({ pipes });
+    expect(welcome).toMatchObject({ pipes: ['mail'] });
+    caller.send({ ...PIPE, label: 'other' });
+    caller.send({ ...PIPE, id: 2 });
+    const answers = [await caller.reply(1), await caller.reply(2)];
+    expect(answers.sort((a, b) => Number(a.id) - Number(b.id))).toEqual([
+      { type: 'failed', id: 1, code: 'ERR_KEYMUX_KEY_UNKNOWN', scope: 'usage' },
+      { type: 'turn', id: 2, run: 2, awaits: 32, keys: false },
+    ]);
+    expect(audit.filter(({ event }) => event === 'begun').at(-1)).toEqual({
+      ...{ caller: '1', event: 'begun', run: 2, pipe: { role: 'client', label: 'mail' } },
+    });
+  });
+
+  test.each([31, 33])('go on with 32 bytes, and not with %i', async (length) => {
+    const { caller, audit } = await greeted({ pipes });
+    caller.send(PIPE);
+    await caller.reply(1);
+    caller.send({ type: 'receive', id: 2, run: 1 }, new Uint8Array(length));
+    await caller.closed;
+    expect(violations(audit)).toHaveLength(1);
+  });
+
+  test('are counted with the runs, and forgotten with them', async () => {
+    const { caller } = await greeted({ pipes, maxRuns: 1 });
+    caller.send(PIPE);
+    await caller.reply(1);
+    caller.send({ ...PIPE, id: 2 });
+    expect(await caller.reply(2)).toMatchObject({ code: 'ERR_KEYMUX_KEEPER_BUSY' });
+    caller.send({ type: 'abandon', run: 1 });
+    caller.send({ ...PIPE, id: 3 });
+    expect(await caller.reply(3)).toMatchObject({ type: 'turn', id: 3, run: 2 });
+  });
 });
 
 describe('quotas', () => {

@@ -170,7 +170,7 @@ describe('a keeper that is none', () => {
     scope.defer(() => server.close());
     return { path, server };
   }
-  const WELCOME = { type: 'welcome', version: 1, algorithms: [3], kept: [] };
+  const WELCOME = { type: 'welcome', version: 1, algorithms: [3], kept: [], pipes: [] };
   const STEP = { type: 'step', id: 1, run: 1, done: true, secrets: [] };
   const SECRET = {
     ...{ generation: 0, directions: 'both', early: false, confirmed: true, level: 'authenticated' },
@@ -199,6 +199,7 @@ describe('a keeper that is none', () => {
     ['welcomes twice', message(WELCOME)],
     ['answers what was not asked', message({ ...STEP, id: 2 })],
     ['changes in a way that there is not', message({ type: 'changed', kept: [] })],
+    ['answers for a pipe', message({ type: 'turn', id: 1, run: 1, awaits: 32, keys: false })],
     ['leaves out a secret', message({ ...STEP, secrets: [SECRET] }, new Uint8Array(31))],
     ['adds a secret', message(STEP, new Uint8Array(32))],
     [

@@ -8,6 +8,7 @@ import { ConfigError } from '../errors.ts';
 import { harden } from '../hardening.ts';
 import { CALLER_OPTIONS, Callers } from '../keeper/callers.ts';
 import { KEPT_OPTIONS, loadKept } from '../keeper/kept.ts';
+import { KeptPipes, loadPipes } from '../keeper/kept-pipes.ts';
 import { LinkServer } from '../keeper/link-server.ts';
 import { type Place, placeOf } from '../keeper/places.ts';
 import type { Output } from '../output.ts';
@@ -41,11 +42,14 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
   if (places.length === 0)
     throw new ConfigError('nothing to listen on: give --listen unix:PATH, or HOST:PORT');
   harden(output);
-  const { holdings, callers } = await load(config, places, output);
+  const { holdings, pipeKeepers, callers } = await load(config, places, output);
   let known = callers;
   const kept = new LocalKeeper(holdings);
+  const pipes = new KeptPipes(pipeKeepers);
   const log = config.auditLog === undefined ? undefined : new AuditLog(config.auditLog);
-  const listeners = places.map((place) => listenerAt(place, { kept, callers, config, output }));
+  const listeners = places.map((place) =>
+    listenerAt(place, { kept, pipes, callers, group: config.group, output }),
+  );
   const close = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close()));
   };
@@ -77,12 +81,13 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
   }
   const reload = async (): Promise<void> => {
     const next = await readConfig(schema, argv);
-    const { holdings, callers } = await load(next, places, output, known);
+    const { holdings, pipeKeepers, callers } = await load(next, places, output, known);
     const links = listeners.flatMap(({ link }) => link?.prepare(callers as Callers) ?? []);
     const changes = await Promise.all(links);
     log?.reopen();
     // From here on nothing can fail.
     kept.replace(holdings);
+    pipes.replace(pipeKeepers);
     for (const change of changes) change();
     known = callers;
     for (const { server } of listeners) server.announce();
@@ -92,47 +97,45 @@ export async function keeper(argv: Record<string, unknown>, output: Output): Pro
   if (failure !== undefined) throw failure;
 }
 
-/** Reads keys, and who may call from elsewhere, which is undefined if nobody can. Rejects with ConfigError or KeyError. */
+/** Reads keys, and who may call from elsewhere: `callers` is undefined if nobody can. Rejects with ConfigError or KeyError. */
 async function load(config: Config, places: readonly Place[], output: Output, before?: Callers) {
   const holdings = await loadKept(config, output);
+  const pipeKeepers = await loadPipes(config.pipeKey, output);
   const called = [config.ownIdentity ?? [], config.callers, config.callerKey].flat().length > 0;
   if (places.every(({ kind }) => kind === 'socket')) {
     if (called) throw new ConfigError('--callers and --caller-key are for --listen HOST:PORT: give that too');
-    return { holdings, callers: undefined };
+    return { holdings, pipeKeepers, callers: undefined };
   }
   const callers = await Callers.load(config, output, before);
-  callers.checkApart(holdings);
-  return { holdings, callers };
+  callers.checkApart(holdings, [...pipeKeepers.keys()]);
+  return { holdings, pipeKeepers, callers };
 }
 
-function listenerAt(
-  place: Place,
-  {
-    kept,
-    callers,
-    config,
-    output,
-  }: Readonly<{
-    kept: LocalKeeper;
-    callers: Callers | undefined;
-    config: Config;
-    output: Output;
-  }>,
-): Listener {
+interface ListenerOptions {
+  readonly kept: LocalKeeper;
+  readonly pipes: KeptPipes;
+  readonly callers: Callers | undefined;
+  readonly group: boolean;
+  readonly output: Output;
+}
+
+function listenerAt(place: Place, { kept, pipes, callers, group, output }: ListenerOptions): Listener {
   if (place.kind === 'socket') {
     const { path, authority } = place;
-    const server = new KeeperServer({ keeper: partOf(kept, authority) });
+    // Pipes are for no host, so their keys are for those only who may use all.
+    const all = authority === undefined ? { pipes } : {};
+    const server = new KeeperServer({ keeper: partOf(kept, authority), ...all });
     return {
       server,
       listen: async () => {
-        await server.listen({ path, mode: config.group ? 0o660 : 0o600 });
+        await server.listen({ path, mode: group ? 0o660 : 0o600 });
         return path;
       },
       close: () => server.close(),
     };
   }
   const server = new KeeperServer({ keeper: kept, maxCallers: 1024 });
-  const link = new LinkServer(kept, server, callers as Callers, output);
+  const link = new LinkServer({ kept, pipes, server, callers: callers as Callers, output });
   return {
     ...{ server, link },
     listen: () => link.listen(place.address),

@@ -1,4 +1,5 @@
-import { LocalSpipedKeeper, type PreSharedKey } from '@keymux/keys';
+import type { RemoteKeeper } from '@keymux/keeper';
+import { LocalSpipedKeeper, type PreSharedKey, type SpipedKeeper, type SpipedRole } from '@keymux/keys';
 import {
   type PipeAddress,
   PipeAddressError,
@@ -16,6 +17,7 @@ import { readKey, readKeyFromInput } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
+import { KEEPER_OPTIONS, remoteKeeper } from '../server-keeper.ts';
 import { type PassedSocket, passedSocket } from '../service/passed-sockets.ts';
 import { optionName } from '../settings.ts';
 
@@ -44,6 +46,8 @@ const schema = z.object({
     .optional(),
   target: address.optional(),
   key: z.string().optional(),
+  ...KEEPER_OPTIONS,
+  label: z.string().optional(),
   maxConnections: z.coerce.number(CONNECTIONS).int(CONNECTIONS).min(0, CONNECTIONS).default(100),
   timeout: z.coerce.number(TIMEOUT).min(0.1, TIMEOUT).max(3600, TIMEOUT).default(5),
   bind: z
@@ -64,14 +68,29 @@ export async function pipe(argv: Record<string, unknown>, output: Output): Promi
     if (argv[name] !== undefined) throw new ConfigError(`--${optionName(name)} is not offered: ${why}`);
   }
   const config = await readConfig(schema, argv);
-  const options = await pipeOptions(config, output, readKeyFromInput);
+  const remote = await remoteKeeper(config, output);
+  try {
+    await run(config, remote, () => readConfig(schema, argv), output);
+  } finally {
+    remote?.close();
+  }
+}
+
+async function run(
+  config: PipeConfig,
+  remote: RemoteKeeper | undefined,
+  read: () => Promise<PipeConfig>,
+  output: Output,
+): Promise<void> {
+  const options = await pipeOptions(config, remote, output, readKeyFromInput);
   const { source } = config;
   if (source === undefined) return pipeStandard(options);
   const server = new PipeServer(options);
   const reload = async (): Promise<void> => {
-    const next = await readConfig(schema, argv);
-    server.reconfigure(await pipeOptions({ ...next, source }, output, cannotComeAgain));
-    sayUnchanged(['source'], config, next, output);
+    const next = await read();
+    const stays = { ...next, source, keeper: config.keeper };
+    server.reconfigure(await pipeOptions(stays, remote, output, cannotComeAgain));
+    sayUnchanged(['source', 'keeper'], config, next, output);
   };
   await serve(server, source, options.role, reload, output);
 }
@@ -112,28 +131,50 @@ function checkMode({ source, encrypt, decrypt, key }: PipeConfig, output: Output
   if (key === '-') throw new ConfigError('--key - needs --source: standard input is for what is piped');
 }
 
-/** Reads the key. Rejects with ConfigError or KeyError. `readInput` is for one from standard input. */
+/** Reads the key, or chooses that of the keeper. Rejects with ConfigError or KeyError. `readInput` is for one from standard input. */
 async function pipeOptions(
   config: PipeConfig,
+  remote: RemoteKeeper | undefined,
   output: Output,
   readInput: () => Promise<PreSharedKey>,
 ): Promise<PipeServerOptions> {
   const { decrypt, timeout, bind, withoutKeepAlive, maxConnections, target, key: file } = config;
   if (target === undefined)
     throw new ConfigError('say where to connect: --target HOST:PORT, or a socket /PATH');
-  if (file === undefined) throw new ConfigError('give --key FILE, the same file as on the other side');
+  if (file === undefined && remote === undefined)
+    throw new ConfigError('give --key FILE, the same file as on the other side, or --keeper');
   checkMode(config, output);
   if (bind !== undefined && 'path' in bind) throw new ConfigError('--bind takes an address: [IP]:PORT');
-  const key = file === '-' ? await readInput() : await readKey(file, output);
+  if (remote !== undefined) keptPipe(remote, config.label); // says now what is wrong
+  const keeper = remote
+    ? { start: (role: SpipedRole) => keptPipe(remote, config.label).start(role) }
+    : new LocalSpipedKeeper({
+        key: file === '-' ? await readInput() : await readKey(file as string, output),
+      });
   return {
     role: decrypt ? 'server' : 'client',
-    keeper: new LocalSpipedKeeper({ key }),
+    keeper,
     target,
     bind,
     timeout: timeout * 1000,
     keepAlive: !withoutKeepAlive,
     maxConnections,
   };
+}
+
+/** The key of a keeper that --label names, or its only one for pipes. Throws ConfigError if there is no such key. */
+function keptPipe(remote: RemoteKeeper, label: string | undefined): SpipedKeeper {
+  const { pipes } = remote;
+  const [only, ...more] = label === undefined ? pipes : pipes.filter((known) => known === label);
+  if (only === undefined)
+    throw new ConfigError(
+      `the keeper has no key ${label === undefined ? '' : `${label} `}for pipes: give it --pipe-key FILE`,
+    );
+  if (more.length > 0)
+    throw new ConfigError(
+      `the keeper has several keys for pipes; name one, --label LABEL: ${pipes.join(', ')}`,
+    );
+  return remote.pipe(only);
 }
 
 async function pipeStandard(options: PipeOptions): Promise<void> {

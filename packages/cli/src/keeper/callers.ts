@@ -31,6 +31,8 @@ export type CallerOptions = z.output<z.ZodObject<typeof CALLER_OPTIONS>>;
 /** What somebody may use the keeper for: hosts, '' for proxies. */
 export interface Rights {
   has(authority: string): boolean;
+  /** Whether that is everything. */
+  readonly all: boolean;
 }
 
 /** `FILE` for everything, `NAME=FILE` for a host, `=FILE` for proxies; `authority` is undefined for everything. */
@@ -103,11 +105,11 @@ export class Callers {
   }
 
   /** Throws ConfigError if a key of these callers is also kept: who may use a kept one could be taken for the keeper, or for a caller. */
-  checkApart({ keyring, identities }: KeeperHoldings): void {
-    const label = keyring.labels.find((label) => this.#rightsByLabel.has(label));
+  checkApart({ keyring, identities }: KeeperHoldings, pipeLabels: readonly string[]): void {
+    const label = [...keyring.labels, ...pipeLabels].find((label) => this.#rightsByLabel.has(label));
     if (label !== undefined)
       throw new ConfigError(
-        `--caller-key and --key have the same key, ${label}; whoever may use it could call as well: make another`,
+        `--caller-key and a key that is kept are the same, ${label}; whoever may use it could call as well: make another`,
       );
     for (const { label, authority, roles } of identities?.kept ?? []) {
       const entry = roles[0] && identities?.find(label, authority, roles[0]);
@@ -151,7 +153,9 @@ export class Callers {
 
 function rightsFor(authorities: readonly (string | undefined)[]): Rights | undefined {
   if (authorities.length === 0) return undefined;
-  return authorities.includes(undefined) ? { has: () => true } : new Set(authorities as string[]);
+  if (authorities.includes(undefined)) return { has: () => true, all: true };
+  const allowed = new Set(authorities);
+  return { has: (authority) => allowed.has(authority), all: false };
 }
 
 function grantOf(text: string): Grant {

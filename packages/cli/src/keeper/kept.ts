@@ -12,6 +12,7 @@ export const KEPT_OPTIONS = {
   identity: z.string().optional(),
   authorizedKeys: z.string().optional(),
   proxyKey: list,
+  pipeKey: list,
   proxyIdentity: z.string().optional(),
   knownHosts: z.string().optional(),
   host: list.transform((names) => names.map((name) => name.toLowerCase())),
@@ -22,15 +23,15 @@ export type KeptOptions = z.output<z.ZodObject<typeof KEPT_OPTIONS>>;
 
 /** The only place where a server's key files are read, or its ssh-agent is asked, if it has a keeper. Rejects with ConfigError or KeyError. */
 export async function loadKept(options: KeptOptions, output: Output): Promise<KeeperHoldings> {
-  const { key, host, anonymous, proxyKey } = options;
+  const { key, host, anonymous, proxyKey, pipeKey } = options;
   const uses = new Map<string, string[]>();
   for (const entry of key) addUse(uses, ...useOf(entry));
   // One identity is for hosts, or for the peer itself: each has a trust list of its own (spec 9.1).
   const authorities = host.length > 0 ? host : [''];
   const identities = await loadIdentities(options, authorities, output);
-  if (uses.size + proxyKey.length === 0 && identities === undefined && !anonymous)
+  if (uses.size + proxyKey.length + pipeKey.length === 0 && identities === undefined && !anonymous)
     throw new ConfigError(
-      'nothing to keep: give --key NAME=FILE for a host, --key FILE for a proxy, or --identity; for clients --proxy-key or --proxy-identity too',
+      'nothing to keep: give --key NAME=FILE for a host, --key FILE for a proxy, or --identity; for clients --proxy-key or --proxy-identity; for pipes --pipe-key',
     );
   const policy = { anonymous: anonymous ? authorities : [], identities };
   const { holdings } = await loadHoldings(uses, serverRoles, output, policy);

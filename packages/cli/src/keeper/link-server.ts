@@ -1,5 +1,5 @@
 import type { ListenOptions } from 'node:net';
-import type { KeeperServer } from '@keymux/keeper';
+import type { KeeperServer, PipeKeys } from '@keymux/keeper';
 import { LocalKeeper } from '@keymux/keys';
 import { encodeResponse, type MuxSession, type MuxStream, SessionServer } from '@keymux/streams';
 import type { Output } from '../output.ts';
@@ -20,18 +20,28 @@ interface Caller {
   rights: Rights;
 }
 
+export interface LinkServerOptions {
+  readonly kept: LocalKeeper;
+  readonly pipes: PipeKeys;
+  readonly server: KeeperServer;
+  readonly callers: Callers;
+  readonly output: Output;
+}
+
 /** Takes calls to a keeper from other machines, each over a session of its own (spec 12.7). */
 export class LinkServer {
   readonly #sessions: SessionServer;
   readonly #own: LocalKeeper;
   readonly #kept: LocalKeeper;
+  readonly #pipes: PipeKeys;
   readonly #server: KeeperServer;
   readonly #output: Output;
   #callers: Callers;
   readonly #links = new Set<Caller>();
 
-  constructor(kept: LocalKeeper, server: KeeperServer, callers: Callers, output: Output) {
+  constructor({ kept, pipes, server, callers, output }: LinkServerOptions) {
     this.#kept = kept;
+    this.#pipes = pipes;
     this.#server = server;
     this.#callers = callers;
     this.#output = output;
@@ -120,8 +130,15 @@ export class LinkServer {
       session.destroy();
     });
     stream.respond(encodeResponse(200, 'OK'));
+    const all = this.#pipes;
     const keeper = this.#kept.limitedTo((authority) => caller.rights.has(authority));
-    this.#server.serve(stream, { name: key.peer, from: peer, keeper });
+    const pipes: PipeKeys = {
+      get labels() {
+        return caller.rights.all ? all.labels : [];
+      },
+      find: (label) => (caller.rights.all ? all.find(label) : undefined),
+    };
+    this.#server.serve(stream, { name: key.peer, from: peer, keeper, pipes });
     return undefined;
   }
 
