@@ -12,7 +12,8 @@ export class StateReader {
   #end: number;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    // Of a Buffer, `slice` would be no copy, and end with the blob.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#end = bytes.length;
   }

@@ -10,6 +10,13 @@ function written(write: (writer: StateWriter) => void): Uint8Array {
   return writer.finish();
 }
 
+test('what was read outlives the blob, which is wiped, also if that was a Buffer', () => {
+  const blob = Buffer.from(written((writer) => writer.bytes(Uint8Array.of(1, 2))));
+  const read = new StateReader(blob).bytes();
+  blob.fill(0);
+  expect(read).toEqual(Uint8Array.of(1, 2));
+});
+
 /** The fields of a state, each as its bytes in hexadecimal (spec 13.2) and as the value that has to come back. */
 const FIELDS: [string, string, (writer: StateWriter) => void, (reader: StateReader) => unknown, unknown][] = [
   ['u8', 'fe', (writer) => writer.u8(254), (reader) => reader.u8(), 254],
