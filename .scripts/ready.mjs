@@ -12,7 +12,7 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
   // .npmrc makes npm silent; here its errors must be seen.
   run(...npm(), 'ci', '--loglevel=warn', '--no-audit', '--no-fund');
 }
-run(process.execPath, 'node_modules/typescript/bin/tsc', '-b', 'packages/cli');
+run(process.execPath, 'node_modules/typescript/bin/tsc', '-b', 'packages/cli', 'packages/hand-over');
 
 function modified(path) {
   return statSync(new URL(`../${path}`, import.meta.url), { throwIfNoEntry: false })?.mtimeMs ?? 0;

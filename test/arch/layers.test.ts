@@ -30,6 +30,7 @@ const PACKAGES = [
   'origin',
   'pipe',
   'keeper',
+  'hand-over',
   'trace',
   'cli',
 ];
@@ -43,8 +44,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   origin: ['frames', 'keys', 'session', 'streams'],
   pipe: ['keys'],
   keeper: ['keys'],
+  'hand-over': ['frames', 'keys', 'session', 'streams'],
   trace: ['frames', 'keys'],
-  cli: ['frames', 'keys', 'session', 'streams', 'proxy', 'client', 'origin', 'pipe', 'keeper', 'trace'],
+  cli: [
+    'frames',
+    'keys',
+    'session',
+    'streams',
+    'proxy',
+    'client',
+    'origin',
+    'pipe',
+    'keeper',
+    'hand-over',
+    'trace',
+  ],
 };
 
 interface Case {

@@ -41,7 +41,7 @@ export type {
   Step,
 } from './keeper.ts';
 export { createKeyFile, type KeyFile, readKeyFile } from './key-file.ts';
-export type { KeyInfo } from './key-info.ts';
+export { type KeyInfo, loadKeyInfo, saveKeyInfo } from './key-info.ts';
 export { formatKeyLogEntry, type KeyLog, type KeyLogEntry, openLogged, parseKeyLog } from './key-log.ts';
 export { Keyring, type KeyUse } from './keyring.ts';
 export { LocalKeeper, type LocalKeeperOptions } from './local-keeper.ts';

@@ -94,6 +94,14 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     await closed;
   }
 
+  /** Counts a connection that another process has let in, and says where it comes from. */
+  adopt(socket: Socket): ConnectionOrigin {
+    const origin = originOf(socket, this.#countedBy);
+    this.#places.add(origin.client);
+    socket.once('close', () => this.#places.release(origin.client));
+    return origin;
+  }
+
   /** Lets a connection in if there is a place for its client. */
   #admit(socket: Socket): void {
     socket.on('error', () => undefined); // `close` follows

@@ -24,6 +24,7 @@ export {
   type RequestHead,
   type ResponseHead,
 } from './messages.ts';
+export { type Movable, MovableSession, type Moved } from './movable.ts';
 export {
   MuxSession,
   type MuxSessionOptions,
@@ -34,6 +35,7 @@ export { Quota } from './quota.ts';
 export type { RenegotiationLimits } from './renegotiation-policy.ts';
 export type { NegotiateOptions } from './session-keys.ts';
 export { SessionServer, type SessionServerOptions } from './session-server.ts';
+export { handleOf, type SocketHandle, socketOf } from './socket-handle.ts';
 export {
   isAsStrongAs,
   type PeerIdentity,

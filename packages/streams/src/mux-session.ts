@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { GOAWAY, type HeaderList, RST } from '@keymux/frames';
-import type { ClientGate, Keeper, KeyLog, PeerName } from '@keymux/keys';
+import { GOAWAY, type HeaderList, RST, type StateReader, StateWriter } from '@keymux/frames';
+import {
+  type ClientGate,
+  type Keeper,
+  type KeyLog,
+  type KeyRegistry,
+  MovableSha256,
+  type PeerName,
+} from '@keymux/keys';
 import {
   type KeyGoneError,
   type KeyInfo,
@@ -18,9 +26,11 @@ import { traceSession } from './diagnostics.ts';
 import { DEFAULT_PRIORITY, type MuxStream, type MuxStreamOptions } from './mux-stream.ts';
 import { PendingPings } from './pending-pings.ts';
 import type { RenegotiationLimits } from './renegotiation-policy.ts';
+import { handOverError, joinSaved, readSaved, type SavedSession } from './saved-session.ts';
 import { monotonic, SessionDriver } from './session-driver.ts';
-import { type NegotiateOptions, SessionKeys } from './session-keys.ts';
+import { type NegotiateOptions, SessionKeys, type SessionKeysOptions } from './session-keys.ts';
 import { SessionStreams } from './session-streams.ts';
+import { Waiters } from './waiters.ts';
 import { type ClosableShare, DEFAULT_WINDOW_LIMITS, WindowPool } from './window-pool.ts';
 
 export interface MuxSessionOptions {
@@ -40,6 +50,11 @@ export interface MuxSessionOptions {
   readonly windowShare?: ClosableShare | undefined;
   /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
   readonly link?: boolean;
+  /**
+   * The session may be handed over to another process (spec 13). Then it hashes by means whose state can be saved, which are slower, and lets
+   * streams be switched to a key within their first 64 KiB only, unless `config.switchLimit` says more. Not by default.
+   */
+  readonly movable?: boolean;
   /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
   readonly keyLog?: KeyLog | undefined;
   /** When the keys that this side negotiates are renegotiated (spec 3.14); by default after 64 GiB or an hour. `false` leaves it to calls. */
@@ -105,45 +120,189 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   #peerAlgorithms: number | undefined;
   /** A GOAWAY was sent or received. */
   #leaving = false;
+  /** Streams of the peer that nobody has been told of, while they are held back. */
+  #heldBack: Set<MuxStream> | undefined;
+  readonly #movable = new Waiters();
 
-  constructor(carrier: Duplex, options: MuxSessionOptions) {
+  /** `saved` is for `takeOver`. */
+  constructor(carrier: Duplex, options: MuxSessionOptions, saved?: SavedSession) {
     super();
-    const { role, keeper } = options;
-    this.role = role;
+    this.role = options.role;
     this.carrier = carrier;
     this.#now = options.now ?? monotonic;
-    const { peerName, peerAddress, gate, keyLog } = options;
-    this.#keys =
-      keeper &&
-      new SessionKeys({
-        ...{ role, keeper, peerName, peerAddress, gate, keyLog },
-        depth: options.config?.depth ?? 0,
-        renegotiate: options.renegotiate ?? {},
-        now: this.#now,
-        onChange: () => this.#driver.flush(),
-      });
     this.#windowShare = options.windowShare ?? OWN_WINDOWS.share('');
-    const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
-    this.#session = new Session({
-      role,
-      config: { ...options.config, algorithms },
-      keys: this.#keys?.registry,
-      link: options.link ?? false,
-      windowShare: this.#windowShare,
-      createHash: () => createHash('sha256'),
-      now: this.#now(),
-    });
+    const { keys, session } = saved === undefined ? this.#begin(options) : this.#goOn(options, saved);
+    this.#keys = keys;
+    this.#session = session;
     this.closed = new Promise((resolve) => this.once('close', resolve));
     this.#driver = new SessionDriver(this.#session, carrier, this.#now, {
       event: (event) => this.#handle(event),
       checkKeys: () => this.#keys?.checkAge(),
+      idle: () => this.#movable.check(() => this.handOverObstacle === undefined),
       over: (error) => this.#over(error),
     });
     this.#streams = new SessionStreams(this.#session, this.#driver);
     if (this.#keys)
       this.#keys.registry.onProgress = () =>
         this.#driver.step(() => this.#session.keysProgressed(this.#now()));
+    if (saved !== undefined) this.#takeOver(saved);
     traceSession('open', this);
+  }
+
+  #begin(options: MuxSessionOptions): { keys: SessionKeys | undefined; session: Session } {
+    const { role, keeper, movable = false, config } = options;
+    const keys = keeper && new SessionKeys(this.#keyOptions(options, keeper));
+    const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
+    const session = new Session({
+      role,
+      config: { ...(movable && MOVABLE_CONFIG), ...config, algorithms },
+      keys: keys?.registry,
+      link: options.link ?? false,
+      windowShare: this.#windowShare,
+      createHash: movable ? movableHash : () => createHash('sha256'),
+      now: this.#now(),
+    });
+    return { keys, session };
+  }
+
+  #goOn(
+    options: MuxSessionOptions,
+    saved: SavedSession,
+  ): { keys: SessionKeys | undefined; session: Session } {
+    const { keeper, config } = options;
+    let keys: SessionKeys | undefined;
+    const loadKeys = (reader: StateReader): KeyRegistry => {
+      if (keeper === undefined) throw reader.malformed('it has keys, and there is no keeper here');
+      keys = new SessionKeys(this.#keyOptions(options, keeper), reader);
+      return keys.registry;
+    };
+    const session = Session.thaw(saved.engine, {
+      ...{ config, loadKeys, createHash: movableHash, now: this.#now() },
+      resumeHash: (state) => new MovableSha256(state),
+      windowShare: this.#windowShare,
+    });
+    return { keys, session };
+  }
+
+  #keyOptions({ role, ...options }: MuxSessionOptions, keeper: Keeper): SessionKeysOptions {
+    const { peerName, peerAddress, gate, keyLog } = options;
+    return {
+      ...{ role, keeper, peerName, peerAddress, gate, keyLog },
+      depth: options.config?.depth ?? 0,
+      renegotiate: options.renegotiate ?? {},
+      now: this.#now,
+      onChange: () => this.#driver.flush(),
+    };
+  }
+
+  /**
+   * Goes on with a session that `handOver` of another process has given, over its carrier. `options` are as for a new session; of `config`, what the peer
+   * was told already does not change. `state` is wiped. Its streams are in `streams`; those that nobody has been told of come as `stream` events in a later
+   * turn. Throws UsageError `ERR_KEYMUX_HAND_OVER`; then the carrier is the caller's, who can only close it.
+   */
+  static takeOver(carrier: Socket, state: Uint8Array, options: MuxSessionOptions): MuxSession {
+    const windowShare = options.windowShare ?? OWN_WINDOWS.share('');
+    const own = { ...options, windowShare };
+    try {
+      return readSaved(state, options.role, (saved) => new MuxSession(carrier, own, saved));
+    } catch (error) {
+      windowShare.close();
+      throw error;
+    }
+  }
+
+  /** Why the session cannot be handed over at this moment, for people; undefined if it can (spec 13.1). */
+  get handOverObstacle(): string | undefined {
+    return this.#driver.handOverObstacle;
+  }
+
+  /** Resolves when nothing stands in the way of `handOver`, which may be again a turn later. Rejects with the session's error, or the signal's reason. */
+  async movable(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#driver.finished) throw sessionOver();
+    if (this.handOverObstacle !== undefined) await this.#movable.wait(signal);
+  }
+
+  /**
+   * Gives the session up, for `takeOver` of another process. From now on nothing is read from the carrier or written to it here; this process' end is closed
+   * without a word to the peer, so another one must be open already, in this process or the other. The streams end here with `ERR_KEYMUX_HANDED_OVER`, as does
+   * the session. Who has the state that is returned can open and seal in the place of this side: wipe it.
+   *
+   * `name` is 16 random bytes (spec 13.9). Throws UsageError `ERR_KEYMUX_HAND_OVER` if there is a `handOverObstacle`; then the session goes on.
+   */
+  handOver(name: Uint8Array): Uint8Array {
+    if (this.handOverObstacle === undefined) this.#driver.settle();
+    const obstacle = this.handOverObstacle;
+    if (obstacle !== undefined) throw handOverError(`the session cannot be handed over: ${obstacle}`);
+    const reason = new UsageError('ERR_KEYMUX_HANDED_OVER', 'the session was handed over to another process');
+    const writer = new StateWriter();
+    this.#save(writer, reason);
+    const engine = this.#driver.release(name);
+    const state = joinSaved(this.role, engine, writer);
+    this.#over(reason);
+    return state;
+  }
+
+  #save(writer: StateWriter, reason: Error): void {
+    writer.optional(this.#peerAlgorithms, (algorithms) => writer.u32(algorithms));
+    writer.flag(this.#leaving);
+    writer.optional(this.#keys, (keys) => keys.save(writer));
+    const untold = [...(this.#heldBack ?? [])].filter(({ id }) => this.#streams.get(id) !== undefined);
+    writer.list(untold, ({ id }) => writer.u32(id));
+    this.#streams.handOver(writer, reason);
+  }
+
+  #takeOver(saved: SavedSession): void {
+    try {
+      this.#load(saved);
+    } catch (error) {
+      this.#driver.abandon();
+      this.#keys?.registry.close();
+      throw error;
+    }
+    queueMicrotask(() => this.tellStreams());
+  }
+
+  #load({ reader }: SavedSession): void {
+    this.#peerAlgorithms = reader.optional(() => reader.u32());
+    this.#leaving = reader.flag();
+    reader.optional(() => {
+      if (this.#keys === undefined) throw reader.malformed('it has keys without secrets');
+      this.#keys.load(reader);
+    });
+    const untold: number[] = [];
+    reader.list(() => untold.push(reader.u32()));
+    this.#streams.takeOver(reader);
+    this.#heldBack = new Set(
+      untold.map((id) => {
+        const stream = this.#streams.get(id);
+        if (stream === undefined) throw reader.malformed('a stream that nobody knows of is not open');
+        return stream;
+      }),
+    );
+    reader.end();
+  }
+
+  /** Keeps the peer's new streams back: they come as `stream` after `tellStreams`, or in the process that takes the session over. */
+  holdStreams(): void {
+    this.#heldBack ??= new Set();
+  }
+
+  /** Tells of the streams that were held back, and of new ones at once again. */
+  tellStreams(): void {
+    const streams = this.#heldBack ?? [];
+    this.#heldBack = undefined;
+    for (const stream of streams) this.#tell(stream);
+  }
+
+  /** The streams that are open. */
+  get streams(): Iterable<MuxStream> {
+    return this.#streams;
+  }
+
+  /** The open stream with this ID. */
+  stream(id: number): MuxStream | undefined {
+    return this.#streams.get(id);
   }
 
   /** The ALG_IDs that the peer announced as a bit set; undefined until it has. */
@@ -247,7 +406,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /** Asks the peer for a sign of life; resolves with how long it took, in milliseconds, or rejects with the session's error. */
   async ping(): Promise<number> {
-    if (this.#driver.finished) throw new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+    if (this.#driver.finished) throw sessionOver();
     const answer = this.#pings.wait(this.#session.ping(this.#now()));
     this.#driver.flush();
     return answer;
@@ -319,6 +478,13 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (!unidirectional && !this.#session.isOpen(id)) return;
     const head = { headers, payloadOutside, unidirectional, associatedId, priority, key };
     const stream = this.#adopt({ id, ours: false, ...head });
+    if (this.#heldBack === undefined) this.#tell(stream);
+    else this.#heldBack.add(stream);
+  }
+
+  #tell(stream: MuxStream): void {
+    // What was reset while it was held back is nobody's work either.
+    if (stream.destroyed && !stream.unidirectional) return;
     if (!this.emit('stream', stream)) stream.reset(RST.REFUSED_STREAM);
   }
 
@@ -337,7 +503,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #over(cause: Error | undefined): void {
     const error = cause ?? (this.#keys?.pending ? endedTooEarly() : undefined);
-    const reason = error ?? new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+    const reason = error ?? sessionOver();
+    this.#movable.endAll(reason);
     this.#streams.endAll(reason);
     this.#keys?.close(reason);
     this.#pings.rejectAll(reason);
@@ -346,6 +513,14 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.emit('close', error);
   }
 }
+
+function sessionOver(): UsageError {
+  return new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
+}
+
+/** Streams hash what is clear of them until they cannot be switched any more (spec 13.4). */
+export const MOVABLE_CONFIG = { switchLimit: 65_536 };
+const movableHash = (): MovableSha256 => new MovableSha256();
 
 /** The peer left between two frames, which is a normal end, but something was waited for. */
 function endedTooEarly(): SessionError {

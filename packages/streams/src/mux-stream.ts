@@ -1,13 +1,16 @@
 import { Duplex } from 'node:stream';
-import { type HeaderList, RST } from '@keymux/frames';
+import { type HeaderList, RST, type StateReader, type StateWriter } from '@keymux/frames';
+import { loadKeyInfo, saveKeyInfo } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
 import {
   CLEAR,
   DirectionSecurity,
+  loadProtection,
   type Protection,
   protection,
   type StreamSecurity,
+  saveProtection,
   weaker,
 } from './stream-security.ts';
 
@@ -81,6 +84,13 @@ export class MuxStream extends Duplex {
   #idleTimer: NodeJS.Timeout | undefined;
   #drainDeferred = false;
   #onDrain: ((error?: Error | null) => void) | undefined;
+  /** The session was told that our direction ends, or FIN went with a head. */
+  #endAsked = false;
+  #peerEnded = false;
+  /** Our direction was ended by another process, and all of it is on its way. */
+  #sentAll = false;
+  /** Another process has written what the session has yet to send. */
+  #inherited = false;
 
   constructor(host: StreamHost, options: MuxStreamOptions) {
     super({ allowHalfOpen: true, emitClose: true });
@@ -191,6 +201,7 @@ export class MuxStream extends Duplex {
   /** @internal The head that was sent last has ended our direction already. */
   endWithHead(): void {
     this.#endSent = true;
+    this.#endAsked = true;
     this.end();
   }
 
@@ -226,6 +237,7 @@ export class MuxStream extends Duplex {
 
   /** @internal */
   receiveEnd(): void {
+    this.#peerEnded = true;
     this.push(null);
   }
 
@@ -244,6 +256,14 @@ export class MuxStream extends Duplex {
     const done = this.#onDrain;
     this.#onDrain = undefined;
     done?.();
+    if (!this.#inherited) return;
+    this.#inherited = false;
+    this.emit('drain');
+  }
+
+  /** Whether what another process has written waits to be sent; `drain` comes when it is gone. A caller with more does well to wait for it. */
+  get inheritsOutput(): boolean {
+    return this.#inherited;
   }
 
   /** @internal The session has forgotten the stream; `error` tells why if it ended before its time. */
@@ -254,6 +274,105 @@ export class MuxStream extends Duplex {
     this.#onDrain = undefined;
     if (error !== undefined) this.destroy(error);
     done?.(error);
+  }
+
+  // To another process
+
+  /**
+   * @internal Hands over (spec 13.11): what was written is left to the session, what has come and nobody has taken goes along. This stream ends
+   * with `reason`, of which the session and the peer hear nothing.
+   */
+  handOver(writer: StateWriter, reason: Error): void {
+    // Who is told now that there is room would write what nobody takes over.
+    for (const event of ['drain', 'data', 'readable']) this.removeAllListeners(event);
+    const waits = this.#leaveOutput();
+    this.#saveHead(writer);
+    writer.flag(this.#endAsked);
+    writer.flag(waits);
+    const unread = this.#unread;
+    this.#unread = 0; // not consumed
+    writer.list(this.#takeAll(), (chunk) => writer.bytes(chunk));
+    writer.u64(unread);
+    writer.flag(this.#peerEnded);
+    this.#host = undefined;
+    this.destroy(reason);
+  }
+
+  /** Gives the session what was written, and the end. Returns whether any of that waits there to be sent. */
+  #leaveOutput(): boolean {
+    while (this.writableCorked > 0) this.uncork();
+    let waits = this.#inherited || (this.#onDrain !== undefined && !this.#drainDeferred);
+    this.#drainDeferred = false;
+    if (!this.#endAsked) {
+      // All that waits behind the last write goes to the session at once.
+      const done = this.#onDrain;
+      this.#onDrain = undefined;
+      done?.();
+      waits ||= this.#onDrain !== undefined;
+    }
+    if (this.writableEnded && !this.#endAsked) {
+      this.#endAsked = true;
+      this.#host?.end(this.id);
+      waits = true;
+    }
+    return waits;
+  }
+
+  #takeAll(): Uint8Array[] {
+    const untaken: Uint8Array[] = [];
+    for (let chunk = this.read() as Buffer | string | null; chunk !== null; chunk = this.read())
+      untaken.push(
+        typeof chunk === 'string' ? Buffer.from(chunk, this.readableEncoding ?? undefined) : chunk,
+      );
+    return untaken;
+  }
+
+  #saveHead(writer: StateWriter): void {
+    writer.u32(this.id);
+    writer.flag(this.ours);
+    writer.flag(this.payloadOutside);
+    writer.flag(this.unidirectional);
+    writer.u32(this.associatedId);
+    writer.u8(this.priority);
+    saveHeaders(writer, this.headers);
+    writer.optional(this.#openKey, (key) => saveKeyInfo(writer, key));
+    this.#sent.save(writer);
+    this.#received.save(writer);
+    saveProtection(writer, this.#head);
+    writer.flag(this.#replied);
+    writer.optional(this.#replyHeaders, (headers) => saveHeaders(writer, headers));
+  }
+
+  /** @internal Goes on with a stream of another process. */
+  static takeOver(host: StreamHost, reader: StateReader): MuxStream {
+    const options = {
+      id: reader.u32(),
+      ours: reader.flag(),
+      payloadOutside: reader.flag(),
+      unidirectional: reader.flag(),
+      associatedId: reader.u32(),
+      priority: reader.u8(7),
+      headers: loadHeaders(reader),
+      key: reader.optional(() => loadKeyInfo(reader)),
+    };
+    const stream = new MuxStream(host, options);
+    stream.#load(reader);
+    return stream;
+  }
+
+  #load(reader: StateReader): void {
+    this.#sent.load(reader);
+    this.#received.load(reader);
+    this.#head = loadProtection(reader);
+    this.#replied = reader.flag();
+    this.#replyHeaders = reader.optional(() => loadHeaders(reader));
+    this.#endSent = reader.flag();
+    this.#inherited = reader.flag();
+    this.#sentAll = !this.#inherited;
+    reader.list(() => this.push(reader.bytes()));
+    this.#unread = reader.u64();
+    if (reader.flag()) this.receiveEnd();
+    if (this.#endSent && !this.writableEnded) this.end();
   }
 
   // Duplex
@@ -282,6 +401,11 @@ export class MuxStream extends Duplex {
 
   override _final(done: (error?: Error | null) => void): void {
     if (this.#host === undefined) {
+      done();
+      return;
+    }
+    this.#endAsked = true;
+    if (this.#endSent && this.#sentAll) {
       done();
       return;
     }
@@ -356,4 +480,17 @@ function statusFor(error: Error | null): number {
 /** A small piece must not keep the whole chunk alive that it came in, should nobody read it for long. */
 function compact(payload: Uint8Array): Uint8Array {
   return payload.length * 4 < payload.buffer.byteLength ? payload.slice() : payload;
+}
+
+function saveHeaders(writer: StateWriter, headers: HeaderList): void {
+  writer.list(headers, ([name, value]) => {
+    writer.text(name);
+    writer.text(value);
+  });
+}
+
+function loadHeaders(reader: StateReader): HeaderList {
+  const headers: [string, string][] = [];
+  reader.list(() => headers.push([reader.text(), reader.text()]));
+  return headers;
 }

@@ -19,9 +19,14 @@ export class Quota {
   take(client: string): boolean {
     const taken = this.#taken.get(client) ?? 0;
     if (this.#total >= this.#most || taken >= this.#mostPerClient) return false;
-    this.#taken.set(client, taken + 1);
-    this.#total++;
+    this.add(client);
     return true;
+  }
+
+  /** Counts one that a client has already, from before this quota, however many that makes. */
+  add(client: string): void {
+    this.#taken.set(client, (this.#taken.get(client) ?? 0) + 1);
+    this.#total++;
   }
 
   /** Gives one back that was taken. */

@@ -1,3 +1,4 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
 import { REJECT_REASON } from '@keymux/keys';
 import { UsageError } from '@keymux/session';
 
@@ -58,6 +59,20 @@ export class RenegotiationPolicy {
   /** The key is gone, or cannot be renegotiated. */
   forget(keyId: number): void {
     this.#keys.delete(keyId);
+  }
+
+  save(writer: StateWriter, now: number): void {
+    writer.list(this.#keys, ([keyId, { since, notBefore }]) => {
+      writer.u8(keyId);
+      writer.f64(now - since);
+      writer.f64(notBefore - now);
+    });
+  }
+
+  load(reader: StateReader, now: number): void {
+    reader.list(() => {
+      this.#keys.set(reader.u8(), { since: now - reader.f64(), notBefore: now + reader.f64() });
+    });
   }
 
   /** Begins what is due. Returns when to ask again if nothing happens before. */

@@ -1,6 +1,8 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CarrierWriter } from './carrier-writer.ts';
 import type { MuxStream } from './mux-stream.ts';
+import { handleOf } from './socket-handle.ts';
 
 export interface CarrierEvents {
   /** It takes more. */
@@ -56,6 +58,23 @@ export class SessionCarrier {
       for (const stream of streams) stream.receiveDrain();
     };
     this.#writer.write(output, streams.length > 0 ? taken : undefined);
+  }
+
+  /** Whether another process can go on with it: a TCP or Unix socket that has not ended. */
+  get movable(): boolean {
+    return handleOf(this.#carrier) !== undefined && !this.#carrier.readableEnded && this.#carrier.writable;
+  }
+
+  /** Hands out what was read and waits, as `data`. */
+  readAll(): void {
+    while (this.#carrier.read() !== null);
+  }
+
+  /** Closes this process' end without a word to the peer; returns what the carrier has not taken. Only if `movable`. */
+  release(): Uint8Array[] {
+    const unsent = this.#writer.takeBack(this.#carrier as Socket);
+    this.#carrier.destroy();
+    return unsent;
   }
 
   /** Sends what is left, then closes. */

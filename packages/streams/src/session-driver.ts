@@ -16,6 +16,8 @@ export interface SessionDriverEvents {
   event(event: SessionEvent): void;
   /** When the keys want to be looked at next, on the driver's clock; called whenever output is made. */
   checkKeys(): number | undefined;
+  /** All that could be done was done. */
+  idle(): void;
   /** The last call. `error` is undefined if the session ended as agreed. */
   over(error: Error | undefined): void;
 }
@@ -29,6 +31,7 @@ export class SessionDriver {
   readonly #timer: DeadlineTimer;
   #flushQueued = false;
   #handlingEvents = false;
+  #pumping = false;
   #peerStatus: number = GOAWAY.OK;
   #finished = false;
 
@@ -106,8 +109,44 @@ export class SessionDriver {
     }
   }
 
+  /** Why the session cannot be handed over at this moment, for people; undefined if it can. */
+  get handOverObstacle(): string | undefined {
+    if (this.#finished) return 'it is over';
+    if (this.#handlingEvents || this.#pumping) return 'it is at work';
+    if (!this.#carrier.movable) return 'its carrier is no socket that another process could go on with';
+    return this.#session.handOverObstacle;
+  }
+
+  /** Has the session handle what was read, and hear what its keys have to say. */
+  settle(): void {
+    this.#carrier.readAll();
+    this.step(() => this.#session.keysProgressed(this.now()));
+  }
+
+  /** Lets go of session and carrier, without a word to the peer. Returns the state of the session, with what the carrier has not taken. */
+  release(name: Uint8Array): Uint8Array {
+    this.abandon();
+    return this.#session.freeze({ id: name, unsent: this.#carrier.release(), now: this.now() });
+  }
+
+  /** Does nothing with session and carrier any more. */
+  abandon(): void {
+    this.#finished = true;
+    this.#timer.clear();
+  }
+
   #pump(): void {
-    if (this.#finished) return;
+    if (this.#finished || this.#pumping) return;
+    this.#pumping = true;
+    try {
+      this.#pumpAll();
+    } finally {
+      this.#pumping = false;
+    }
+    this.#events.idle();
+  }
+
+  #pumpAll(): void {
     const keysDeadline = this.#events.checkKeys();
     while (this.#carrier.ready && !this.#finished) {
       const output = this.#session.output();

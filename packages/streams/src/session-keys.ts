@@ -1,4 +1,5 @@
-import { KeyRegistry, type KeyRegistryOptions, type PeerName } from '@keymux/keys';
+import type { StateReader, StateWriter } from '@keymux/frames';
+import { KeyRegistry, type KeyRegistryOptions, loadKeyInfo, type PeerName, saveKeyInfo } from '@keymux/keys';
 import { KeyGoneError, type KeyInfo, keyGone, type SessionEvent, UsageError } from '@keymux/session';
 import { AlgorithmChoice, bitSet } from './algorithm-choice.ts';
 import { NegotiationRejectedError } from './errors.ts';
@@ -48,10 +49,10 @@ export class SessionKeys {
   readonly #renegotiated = new PendingKeys();
   readonly #established = new Map<number, KeyInfo>();
 
-  /** Throws UsageError `ERR_KEYMUX_CONFIG`. */
-  constructor(options: SessionKeysOptions) {
+  /** Throws UsageError `ERR_KEYMUX_CONFIG`. `saved` is where keys of another process are read from (spec 13.5). */
+  constructor(options: SessionKeysOptions, saved?: StateReader) {
     const { role, now, onChange, renegotiate } = options;
-    this.registry = new KeyRegistry(options);
+    this.registry = saved === undefined ? new KeyRegistry(options) : KeyRegistry.load(saved, options);
     this.#role = role;
     this.#now = now;
     this.#onChange = onChange;
@@ -153,6 +154,25 @@ export class SessionKeys {
     this.registry.close();
     this.#negotiated.rejectAll(reason);
     this.#renegotiated.rejectAll(reason);
+  }
+
+  /** Writes what users know of the keys, and when they are renewed (spec 13.11). */
+  save(writer: StateWriter): void {
+    writer.list(this.#established.values(), (key) => saveKeyInfo(writer, key));
+    writer.optional(this.#policy, (policy) => policy.save(writer, this.#now()));
+  }
+
+  load(reader: StateReader): void {
+    reader.list(() => {
+      const key = loadKeyInfo(reader);
+      this.#established.set(key.keyId, key);
+    });
+    // Read in any case: whether this side renews keys is a matter of its own.
+    reader.optional(() => (this.#policy ?? this.#noPolicy()).load(reader, this.#now()));
+  }
+
+  #noPolicy(): RenegotiationPolicy {
+    return new RenegotiationPolicy({ carried: () => undefined, renegotiate: () => undefined }, {});
   }
 
   #reject(keyId: number, error: Error): void {

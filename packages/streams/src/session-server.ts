@@ -7,7 +7,8 @@ import { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
 import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
 import { carrierLimits, negotiationLimits, type ServerLimits, windowLimits } from './limits.ts';
-import { MuxSession, type MuxSessionOptions } from './mux-session.ts';
+import type { Moved } from './movable.ts';
+import { MOVABLE_CONFIG, MuxSession, type MuxSessionOptions } from './mux-session.ts';
 import { WindowPool } from './window-pool.ts';
 
 export interface SessionServerOptions
@@ -52,7 +53,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#carriers = new CarrierServer(carrierOptions(options));
     this.#carriers.on('carrier', (carrier, origin) => {
       if (this.#options.behindFront) void this.#startLink(carrier, origin);
-      else this.#start(carrier, origin, { peerAddress: origin.address });
+      else this.#start(carrier, origin, {});
     });
     this.#carriers.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
@@ -121,12 +122,31 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#start(carrier, { ...origin, peer, client }, options);
   }
 
-  #start(carrier: Duplex, { peer, client }: ConnectionOrigin, options: Partial<MuxSessionOptions>): void {
-    const config = this.#config;
+  #start(carrier: Duplex, origin: ConnectionOrigin, options: Partial<MuxSessionOptions>): void {
+    const session = new MuxSession(carrier, { ...this.#optionsFor(origin), ...options });
+    this.#enter(session, origin);
+  }
+
+  /**
+   * Goes on with a session that another process has given: one whose streams nobody has been told of, or whose others are over for all but the caller, who
+   * finds them in its `streams`. It counts as one of its client, over whatever limit that brings it. Throws UsageError `ERR_KEYMUX_HAND_OVER`.
+   */
+  takeOver({ state, socket }: Moved): MuxSession {
+    const carrier = socket(0);
+    const origin = this.#carriers.adopt(carrier);
+    const session = MuxSession.takeOver(carrier, state, this.#optionsFor(origin));
+    this.#enter(session, origin);
+    return session;
+  }
+
+  #optionsFor({ client, address }: ConnectionOrigin): MuxSessionOptions {
     const gate = this.#gate.of(client);
     const windowShare = this.#windows.share(client);
-    const own = { config, gate, windowShare, role: 'server' } as const;
-    const session = new MuxSession(carrier, { ...this.#options, ...own, ...options });
+    const own = { config: this.#config, gate, windowShare, role: 'server' } as const;
+    return { ...this.#options, ...own, peerAddress: address };
+  }
+
+  #enter(session: MuxSession, { peer, client }: ConnectionOrigin): void {
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer, client);
@@ -134,8 +154,8 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 }
 
 /** Throws UsageError `ERR_KEYMUX_CONFIG`. */
-function configOf({ config, limits }: SessionServerOptions): SessionConfig {
-  return sessionConfig({ ...config, ...limits });
+function configOf({ config, limits, movable }: SessionServerOptions): SessionConfig {
+  return sessionConfig({ ...(movable && MOVABLE_CONFIG), ...config, ...limits });
 }
 
 /** All links come from the front, which counts its clients itself. */

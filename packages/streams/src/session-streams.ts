@@ -1,4 +1,4 @@
-import type { HeaderList } from '@keymux/frames';
+import type { HeaderList, StateReader, StateWriter } from '@keymux/frames';
 import type { Session, SessionEvent } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
 import { MuxStream, type MuxStreamOptions, type StreamHost } from './mux-stream.ts';
@@ -19,6 +19,30 @@ export class SessionStreams {
     const stream = new MuxStream(this.#host, options);
     this.#open.set(stream.id, stream);
     return stream;
+  }
+
+  get(id: number): MuxStream | undefined {
+    return this.#open.get(id);
+  }
+
+  [Symbol.iterator](): Iterator<MuxStream> {
+    return this.#open.values();
+  }
+
+  /** Writes them for another process, and ends them here with `reason`. */
+  handOver(writer: StateWriter, reason: Error): void {
+    writer.list(this.#open.values(), (stream) => stream.handOver(writer, reason));
+    this.#open.clear();
+  }
+
+  /** Goes on with those of another process. */
+  takeOver(reader: StateReader): void {
+    reader.list(() => {
+      const stream = MuxStream.takeOver(this.#host, reader);
+      if (!this.#session.isOpen(stream.id)) throw reader.malformed('a stream is not open');
+      this.#open.set(stream.id, stream);
+    });
+    if (this.#open.size !== this.#session.streamCount) throw reader.malformed('a stream is missing');
   }
 
   /** Whether the event was for a stream that is open, or was. */

@@ -1,3 +1,5 @@
+import type { StateReader, StateWriter } from '@keymux/frames';
+import { loadKeyInfo, saveKeyInfo } from '@keymux/keys';
 import type { KeyInfo, Level } from '@keymux/session';
 
 /** Who is proven to be at the other end. Two are the same if they have the same `id`. */
@@ -119,6 +121,16 @@ export class DirectionSecurity {
     if (this.#together === travelling) return;
     this.#together = this.#together === undefined ? travelling : meet(this.#together, travelling);
   }
+
+  save(writer: StateWriter): void {
+    saveProtection(writer, this.#now);
+    writer.optional(this.#together, (together) => saveProtection(writer, together));
+  }
+
+  load(reader: StateReader): void {
+    this.#now = loadProtection(reader);
+    this.#together = reader.optional(() => loadProtection(reader));
+  }
 }
 
 /** What holds for both of two parts. */
@@ -147,3 +159,36 @@ function samePeer(a: PeerIdentity | undefined, b: PeerIdentity | undefined): boo
 function reachOf({ reach }: Pick<Protection, 'reach'>): number {
   return reach === undefined ? 0 : REACH[reach];
 }
+
+export function saveProtection(writer: StateWriter, protection: Protection): void {
+  writer.u8(LEVELS.indexOf(protection.level));
+  writer.optional(protection.peer, ({ kind, id, name }) => {
+    writer.u8(KINDS.indexOf(kind));
+    writer.text(id);
+    writer.optional(name, (text) => writer.text(text));
+  });
+  writer.optional(protection.reach, (reach) => writer.u8(REACHES.indexOf(reach)));
+  writer.flag(protection.forwardSecrecy);
+  writer.flag(protection.early);
+  writer.optional(protection.key, (key) => saveKeyInfo(writer, key));
+}
+
+export function loadProtection(reader: StateReader): Protection {
+  return {
+    level: LEVELS[reader.u8(LEVELS.length - 1)] as Level,
+    peer: reader.optional(() => ({
+      kind: KINDS[reader.u8(KINDS.length - 1)] as PeerIdentity['kind'],
+      id: reader.text(),
+      name: reader.optional(() => reader.text()),
+    })),
+    reach: reader.optional(() => REACHES[reader.u8(REACHES.length - 1)] as Reach),
+    forwardSecrecy: reader.flag(),
+    early: reader.flag(),
+    key: reader.optional(() => loadKeyInfo(reader)),
+  };
+}
+
+/** In the order of the numbers by which they are saved (spec 13.11). */
+const LEVELS: readonly Level[] = ['none', 'passive', 'authenticated'];
+const KINDS: readonly PeerIdentity['kind'][] = ['shared-key', 'ssh'];
+const REACHES: readonly Reach[] = ['hop', 'end-to-end'];

@@ -1,0 +1,48 @@
+import type { ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import type { SocketHandle } from '@keymux/streams';
+import { type Message, parseMessage } from './messages.ts';
+
+interface ChannelEvents {
+  /** A handle that comes along belongs to who listens, and must be closed. */
+  message: [message: Message, handle: SocketHandle | undefined];
+  /** The other process, or its end of the channel, is gone. */
+  close: [];
+}
+
+/** Hand-overs' use of the channel between a process and its parent, beside whatever else is said there. */
+export class Channel extends EventEmitter<ChannelEvents> {
+  readonly #port: ChildProcess | NodeJS.Process;
+
+  /** `port` is `process` in a child, and the ChildProcess in its parent. Each must have one Channel only. */
+  constructor(port: ChildProcess | NodeJS.Process) {
+    super();
+    this.setMaxListeners(0);
+    this.#port = port;
+    port.on('message', (value: unknown, handle: unknown) => {
+      const message = parseMessage(value);
+      if (message !== undefined) this.emit('message', message, handle as SocketHandle | undefined);
+      else if (isOurs(value)) (handle as SocketHandle | undefined)?.close();
+    });
+    port.on('disconnect', () => this.emit('close'));
+  }
+
+  get closed(): boolean {
+    return !this.#port.connected;
+  }
+
+  /**
+   * Sends; `done` is called when that has succeeded or failed, but not if the channel closes first. What is sent to who is gone is lost without an error:
+   * `close` tells.
+   */
+  send(message: Message, handle?: SocketHandle, done?: () => void): void {
+    if (this.closed) return;
+    // By this form net.Native, a handle as it is: neither side makes a socket of it, which would begin to read.
+    this.#port.send?.(message, handle as never, {}, () => done?.());
+  }
+}
+
+function isOurs(value: unknown): boolean {
+  const { type } = Object(value) as { type?: unknown };
+  return typeof type === 'string' && type.startsWith('hand-over.');
+}
