@@ -84,6 +84,26 @@ describe('SIGHUP', () => {
     expect(await get(server, A, '--key', one)).toBe(4);
   });
 
+  test('disturbs no request, however often it comes', async () => {
+    const options = { host: [A], limit: { 'max-concurrent-streams': 100 } };
+    const { server, reload } = await configured(scope, ['origin'], options);
+    const clients = await Promise.all([1, 2, 3, 4].map(() => connectClient(scope, server.address)));
+    let goesOn = true;
+    const asking = clients.map(async (client) => {
+      let answers = 0;
+      for (; goesOn; answers++) {
+        const { status, body } = await client.request({ host: A, path: '/' });
+        expect(status).toBe(200);
+        await text(body);
+      }
+      return answers;
+    });
+    for (let times = 0; times < 20; times++) await reload({ ...options, key: [] });
+    goesOn = false;
+    for (const answers of await Promise.all(asking)) expect(answers).toBeGreaterThan(20);
+    expect(server.all('reloaded')).toHaveLength(20);
+  });
+
   test('gives a proxy and its clients another key; tunnels go on, and new ones are under the new key', async () => {
     const echo = await tcpServer(scope, (socket) => socket.pipe(socket));
     const [one, two] = [await makeKey(scope), await makeKey(scope)];

@@ -45,9 +45,10 @@ export async function serveUntilSignal(
   await ending.catch(() => undefined);
   stop.abort();
   manager.stopping();
-  output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
   reloader?.end();
-  await service.close();
+  const closed = service.close(); // who reads that it drains finds nobody listening any more
+  output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
+  await closed;
   await manager.end();
   process.off('SIGHUP', hangUp);
 }
