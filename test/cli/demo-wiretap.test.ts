@@ -78,7 +78,7 @@ describe('keymux demo wiretap, without a terminal', () => {
 
   test.each([
     [['--step'], /--step needs a terminal/],
-    [['--speed', '0'], /speed.*"?0"?.*0\.25 to 100/],
+    [['--speed', '0'], /speed.*"?0"?.*0\.5 to 100/],
     [['--speed', 'fast'], /speed/],
   ])('%j is refused', async (args, message) => {
     const { code, stderr } = await keymuxInside(['demo', 'wiretap', ...args]);

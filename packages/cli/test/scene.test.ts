@@ -36,7 +36,7 @@ describe('a picture', () => {
        CLIENT            | WIRE                               | SERVER
        POST /account     | > SYN_STREAM 1  92 bytes           | server 4712
          sends           |     POST site.test/account         |
-           PASSWORD-4711 | > DATA 1  21 bytes                 |
+         PASSWORD-4711   | > DATA 1  21 bytes                 |
                          |     ..PASSWORD-4711............... |
                          |       ^^^^^^^^^^^^^                |
                          | < KEY_NEGO  asks for key 2 for     |
@@ -61,7 +61,7 @@ describe('a picture', () => {
        CLIENT             | WIRE                                 | SERVER
        POST /account      | > SYN_STREAM 1  92 bytes             | server 4712
          sends            |     POST site.test/account           |
-           PASSWORD-4711  | > DATA 1  21 bytes                   |
+         PASSWORD-4711    | > DATA 1  21 bytes                   |
                           |     ..PASSWORD-4711................. |
                           |       ^^^^^^^^^^^^^                  |
                           | < KEY_NEGO  asks for key 2 for       |

@@ -12,10 +12,10 @@ import { ConfigError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
 
-const SPEED = 'write a number from 0.25 to 100, where 2 is twice as fast';
+const SPEED = 'write a number from 0.5 to 100, where 2 is twice as fast';
 
 const schema = z.object({
-  speed: z.coerce.number(SPEED).min(0.25, SPEED).max(100, SPEED).default(1),
+  speed: z.coerce.number(SPEED).min(0.5, SPEED).max(100, SPEED).default(1),
   step: flag,
 });
 

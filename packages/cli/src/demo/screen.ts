@@ -3,11 +3,13 @@ import { shade } from '../output.ts';
 import type { Heard, HopView, SeenKey } from './hop.ts';
 import { drawTable, type Line, type Row } from './table.ts';
 
-export const INTRODUCTION = `Client, proxy and origin are separate processes. A wiretap on each wire records every byte:
+export const INTRODUCTION = `Client, proxy and origin are separate processes. A wiretap on each wire records
+every byte:
 
     client  ---- wire 1 ----  proxy  ---- wire 2 ----  origin
 
-The client sends a password, the origin a secret. Below each wire stands what its wiretap got.
+The client sends a password, the origin a secret. Below each wire stands what
+its wiretap got.
 `;
 
 /** Shows a flow as four columns: what was said at the ends, and what each wiretap got of it. */
@@ -55,8 +57,10 @@ export function drawSummary(flows: readonly FlowResult[], seconds: number): stri
   return [
     drawTable([heading(['WIRE 1', 'WIRE 2', 'ALGORITHMS', '']), ...rows], 4),
     '',
-    'Whatever is sealed, a wiretap gets who talks to whom, when, how much, and the host that a key is for.',
+    'Whatever is sealed, a wiretap gets who talks to whom, when, how much, and the',
+    'host that a key is for.',
     `${kept} of ${flows.length} flows as promised, in ${seconds.toFixed(1)} seconds.`,
+    'Live, and what intruders get: keymux demo wiretap',
   ].join('\n');
 }
 

@@ -60,13 +60,13 @@ export function wrap(line: Line, width: number, hang = 2): Line[] {
   if (line.raw !== undefined) return cut(line, width).slice(0, line.raw);
   const { parts: _, ...whole } = line;
   const lines: Line[] = [];
-  const indent = line.text.search(/\S|$/);
+  const margin = line.text.search(/\S|$/) || hang;
   let rest = line.text;
   while (rest.length > width) {
-    const place = [' ', '/'].map((mark) => rest.lastIndexOf(mark, width)).find((at) => at > indent + hang);
-    const at = place ?? width;
+    const place = Math.max(rest.lastIndexOf(' ', width), rest.lastIndexOf('/', width));
+    const at = place > margin ? place : width;
     lines.push({ ...whole, text: rest.slice(0, at) });
-    rest = ' '.repeat(indent + hang) + rest.slice(at).trimStart();
+    rest = ' '.repeat(margin) + rest.slice(at).trimStart();
   }
   return lines.length === 0 ? [line] : [...lines, { ...whole, text: rest }];
 }
