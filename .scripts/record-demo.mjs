@@ -9,6 +9,8 @@ import { drawRecording } from './terminal-svg.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const [COLUMNS, ROWS] = [100, 28];
+/** Seconds from one line to the next, and from when on a pause is for reading. */
+const [LINE, LONG] = [0.3, 0.8];
 const TITLE = 'keymux demo wiretap';
 
 const { status } = spawnSync(process.execPath, [`${ROOT}.scripts/ready.mjs`], { stdio: 'inherit' });
@@ -60,11 +62,15 @@ function steady(written) {
         if (!names.has(pid)) names.set(pid, String(10 ** (pid.length - 1) + names.size + 1));
         return `${role} ${names.get(pid)}`;
       });
-  let [time, before] = [0, written[0].time];
+  let [time, before, reading] = [0, written[0].time, 0];
   return written.map(({ time: at, output }) => {
+    // Line after line at an even pace; a longer time is for reading what was told before, and for what starts.
     const gap = at - before;
+    if (gap > 0) time += gap < LONG ? LINE : reading;
     before = at;
-    time += gap < 0.45 ? Math.round(gap * 10) / 10 : Math.min(Math.round(gap * 2) / 2, 8);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
+    const words = output.replace(/\x1b\[[\d;?]*[a-zA-Z]/g, ' ').split(/[^A-Za-z]+/).length;
+    reading = Math.round((1.5 + 0.15 * words) * 2) / 2;
     return { time: Math.round(time * 10) / 10, output: stable(output) };
   });
 }

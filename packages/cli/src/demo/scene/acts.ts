@@ -54,11 +54,11 @@ const ACTS: readonly { title: string; play: (stage: Stage, title: string) => Pro
 
 async function inTheClear(stage: Stage, title: string): Promise<Checks> {
   await stage.begin(title);
-  const told = stage.tell(
+  await stage.tell(
     'Client and server are processes of their own, with a wiretap between them. There is no key yet. ' +
       'The client sends a password, and the server answers with a secret.',
   );
-  await Promise.all([told, stage.serve(startSingle)]);
+  await stage.serve(startSingle);
   const { status, body, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();
   await stage.tell(verdictOnWire(found));
@@ -105,11 +105,11 @@ async function sealedInMidSession(stage: Stage, title: string): Promise<Checks> 
 
 async function separated(stage: Stage, title: string): Promise<Checks> {
   await stage.begin(title);
-  const told = stage.tell(
+  await stage.tell(
     'The server again, now as separate processes: the keeper has the key, the worker talks to clients. ' +
       'A new connection, sealed from the first request on.',
   );
-  await Promise.all([told, stage.serve(startSeparated)]);
+  await stage.serve(startSeparated);
   await stage.negotiate();
   const { status, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();

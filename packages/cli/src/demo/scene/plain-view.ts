@@ -19,6 +19,8 @@ export class PlainView implements View {
     for (const line of unbroken(lines)) this.#print(`  ${pane.padEnd(LABEL)}${line}`);
   }
 
+  async settled(): Promise<void> {}
+
   async tell(lines: readonly Line[]): Promise<void> {
     this.#print(
       `\n${unbroken(lines)

@@ -77,14 +77,16 @@ export class Stage {
     await this.introduceServer();
     const port = await this.wire.tapInto(this.#server.port);
     await this.#client.do({ do: 'connect', address: `127.0.0.1:${port}` });
+    await this.#view.settled();
   }
 
   introduceServer(): Promise<void> {
     return this.#introduce('server', this.#server?.processes ?? []);
   }
 
-  tell(...lines: readonly (Line | string)[]): Promise<void> {
-    return this.#view.tell(lines.map((line) => (typeof line === 'string' ? { text: line } : line)));
+  async tell(...lines: readonly (Line | string)[]): Promise<void> {
+    await this.#view.settled();
+    await this.#view.tell(lines.map((line) => (typeof line === 'string' ? { text: line } : line)));
   }
 
   /** The client negotiates a key with the host. */

@@ -42,7 +42,7 @@ export class TerminalView implements View {
   /** What is still to be shown. What the ends say goes before what the wire holds back for it. */
   readonly #said: Shown[] = [];
   readonly #frames: Shown[] = [];
-  #isPlaying = false;
+  #playing: Promise<void> | undefined;
 
   constructor(input: ReadStream, output: WriteStream, { speed, step, onEnd }: TerminalViewOptions) {
     this.#in = input;
@@ -69,8 +69,12 @@ export class TerminalView implements View {
   show(pane: Pane, lines: readonly Line[]): Promise<void> {
     return new Promise((seen) => {
       (pane === 'wire' ? this.#frames : this.#said).push({ pane, lines, seen });
-      void this.#play();
+      this.#playing ??= this.#play();
     });
+  }
+
+  async settled(): Promise<void> {
+    await this.#playing;
   }
 
   async tell(told: readonly Line[]): Promise<void> {
@@ -92,8 +96,6 @@ export class TerminalView implements View {
   }
 
   async #play(): Promise<void> {
-    if (this.#isPlaying) return;
-    this.#isPlaying = true;
     for (;;) {
       await this.#pace.pause(LINE);
       const next = this.#said.shift() ?? this.#frames.shift();
@@ -102,7 +104,7 @@ export class TerminalView implements View {
       this.#change({ panes: { ...panes, [next.pane]: [...panes[next.pane], ...next.lines] } });
       next.seen();
     }
-    this.#isPlaying = false;
+    this.#playing = undefined;
   }
 
   #read(milliseconds: number): Promise<void> {

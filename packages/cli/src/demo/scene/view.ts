@@ -15,6 +15,8 @@ export interface View {
   begin(act: Act): void;
   /** Something happened; resolves when it could be seen. */
   show(pane: Pane, lines: readonly Line[]): Promise<void>;
+  /** Resolves when all that happened could be seen, and nothing follows at once. */
+  settled(): Promise<void>;
   /** Tells the audience what it sees; resolves when it could be read. */
   tell(lines: readonly Line[]): Promise<void>;
   /** The last page; resolves when it could be read. */
@@ -27,6 +29,7 @@ export interface View {
 export const SILENT: View = {
   begin: () => undefined,
   show: async () => undefined,
+  settled: async () => undefined,
   tell: async () => undefined,
   conclude: async () => undefined,
   close: () => undefined,
