@@ -49,7 +49,7 @@ export async function runServer<S extends z.ZodObject, O>(
       const next = await readServerConfig(command, argv);
       const stays = { ...next, listen: config.listen, keeper: config.keeper };
       await reloadServer(command, stays, { server, keeper }, output);
-      sayUnchanged(['listen', 'keeper'], config, next, output);
+      sayUnchanged(['listen', 'keeper', 'keeperKey', 'keeperIdentity', 'knownHosts'], config, next, output);
       config = stays;
     };
     const service = { reload, close: () => server.close() };

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ConfigError } from './errors.ts';
 import { withFirstContact } from './first-contact.ts';
 import type { LinkOptions } from './keeper/link-client.ts';
-import type { Output } from './output.ts';
+import { type Output, reasonsOf } from './output.ts';
 
 /** Where a keeper is: at a socket of this machine, or at the other end of a session. */
 export interface KeeperAddress {
@@ -67,8 +67,9 @@ export async function remoteKeeper(
       })
     : linkedKeeper(address, options, output));
   keeper.on('away', (error) => {
-    const { message } = (error.cause ?? error) as Error;
-    output.log({ event: 'keeper-away', error: message }, `${error.message} (${message})`);
+    const [what = '', ...why] = reasonsOf(error);
+    const reason = why.join('; ') || what;
+    output.log({ event: 'keeper-away', error: reason }, `${what} (${reason})`);
   });
   keeper.on('back', () => output.log({ event: 'keeper-back' }, 'the keeper is back'));
   return keeper;

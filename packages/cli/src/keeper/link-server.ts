@@ -1,6 +1,6 @@
 import type { ListenOptions } from 'node:net';
 import type { KeeperServer, PipeKeys } from '@keymux/keeper';
-import { LocalKeeper } from '@keymux/keys';
+import { KeyError, type KeyHolder, LocalKeeper } from '@keymux/keys';
 import { encodeResponse, type MuxSession, type MuxStream, SessionServer } from '@keymux/streams';
 import type { Output } from '../output.ts';
 import type { Callers, Rights } from './callers.ts';
@@ -19,6 +19,8 @@ interface Caller {
   readonly keyId: number;
   rights: Rights;
 }
+
+const NOTHING: Rights = { has: () => false, all: false };
 
 export interface LinkServerOptions {
   readonly kept: LocalKeeper;
@@ -63,10 +65,13 @@ export class LinkServer {
     const links = await Promise.all(
       [...this.#links].map(async (link) => ({ link, rights: await rightsOf(callers, link) })),
     );
+    const rightsNow = new Map(links.map(({ link, rights }) => [link, rights]));
     return () => {
       this.#own.replace(callers.holdings);
       this.#callers = callers;
-      for (const { link, rights } of links) {
+      for (const link of this.#links) {
+        // Also who has called meanwhile: he calls again.
+        const rights = rightsNow.get(link);
         if (rights === undefined) link.session.destroy(new Error('it may not use this keeper any more'));
         else link.rights = rights;
       }
@@ -86,15 +91,16 @@ export class LinkServer {
       PATIENCE,
     ).unref();
     let called = false;
+    const call = async (stream: MuxStream): Promise<void> => {
+      if (called) return this.#refuse(stream, peer, 'one call a session');
+      called = true;
+      const problem = await this.#answer(session, stream, peer).catch((error: Error) => error.message);
+      called = problem === undefined;
+      if (problem === undefined) clearTimeout(patience);
+      else this.#refuse(stream, peer, problem);
+    };
     session.on('stream', (stream) => {
-      const call = called ? Promise.resolve('one call a session') : this.#answer(session, stream, peer);
-      stream.holdUntil(
-        call.then((problem) => {
-          if (problem !== undefined) return this.#refuse(stream, peer, problem);
-          clearTimeout(patience);
-          called = true;
-        }),
-      );
+      stream.holdUntil(call(stream).catch((error: Error) => stream.destroy(error)));
     });
     session.on('close', (error) => {
       clearTimeout(patience);
@@ -120,9 +126,10 @@ export class LinkServer {
     )
       return 'the call must be sealed with a key that proves both sides';
     const address = peer.slice(0, peer.lastIndexOf(':'));
-    const rights = await rightsOf(this.#callers, { session, address, keyId: key.keyId });
+    const callers = this.#callers;
+    const rights = await rightsOf(callers, { session, address, keyId: key.keyId });
     if (rights === undefined) return 'this key may use nothing here';
-    if (stream.destroyed) return 'it has gone';
+    if (stream.destroyed || callers !== this.#callers) return 'it has gone, or its rights have just changed';
     const caller = { session, address, keyId: key.keyId, rights };
     this.#links.add(caller);
     stream.once('close', () => {
@@ -130,21 +137,66 @@ export class LinkServer {
       session.destroy();
     });
     stream.respond(encodeResponse(200, 'OK'));
-    const all = this.#pipes;
-    const keeper = this.#kept.limitedTo((authority) => caller.rights.has(authority));
-    const pipes: PipeKeys = {
-      get labels() {
-        return caller.rights.all ? all.labels : [];
-      },
-      find: (label) => (caller.rights.all ? all.find(label) : undefined),
-    };
+    const [keeper, pipes] = [this.#keeperFor(caller), this.#pipesFor(caller)];
     this.#server.serve(stream, { name: key.peer, from: peer, keeper, pipes });
     return undefined;
   }
 
+  /** What is kept, as far as the caller may use it when he begins a run. */
+  #keeperFor(caller: Caller): KeyHolder {
+    const kept = this.#kept.limitedTo((authority) => caller.rights.has(authority));
+    return {
+      get algorithms() {
+        return kept.algorithms;
+      },
+      get kept() {
+        return kept.kept;
+      },
+      start: async (context, offer) => {
+        await this.#check(caller);
+        return kept.start(context, offer);
+      },
+      accept: async (context, first) => {
+        await this.#check(caller);
+        return kept.accept(context, first);
+      },
+      receive: (run, frame) => kept.receive(run, frame),
+      abandon: (run) => kept.abandon(run),
+    };
+  }
+
+  /** Pipes are for no host, so their keys are for those only who may use all. */
+  #pipesFor(caller: Caller): PipeKeys {
+    const pipes = this.#pipes;
+    return {
+      get labels() {
+        return caller.rights.all ? pipes.labels : [];
+      },
+      find: (label) => ({
+        start: async (role) => {
+          await this.#check(caller);
+          const keeper = caller.rights.all ? pipes.find(label) : undefined;
+          if (keeper === undefined)
+            throw new KeyError('ERR_KEYMUX_KEY_UNKNOWN', `there is no key "${label}" for pipes`);
+          return keeper.start(role);
+        },
+      }),
+    };
+  }
+
+  /** Looks up anew what a caller may do. Rejects with KeyError if that cannot be found out now. */
+  async #check(caller: Caller): Promise<void> {
+    try {
+      caller.rights = (await rightsOf(this.#callers, caller)) ?? NOTHING;
+    } catch (error) {
+      throw new KeyError('ERR_KEYMUX_KEEPER_BUSY', 'what its callers may do cannot be read', {
+        cause: error,
+      });
+    }
+  }
+
   #refuse(stream: MuxStream, peer: string, problem: string): void {
     this.#output.log({ event: 'call-refused', peer, error: problem }, `${peer} was refused: ${problem}`);
-    if (stream.destroyed) return;
     stream.respond(encodeResponse(403, 'Forbidden', [['keymux-reason', problem]]));
     stream.end();
     stream.resume();
