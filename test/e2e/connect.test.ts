@@ -3,12 +3,13 @@ import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import type { Client } from '@keymux/client';
+import { Origin } from '@keymux/origin';
 import { ConnectProxy, type ConnectReport, type ProxyOptions } from '@keymux/proxy';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connectClient } from '../support/library.ts';
 import { hashOf, payload, payloadHash } from '../support/payload.ts';
 import { Scope } from '../support/scope.ts';
-import { silentPort, tcpServer } from '../support/servers.ts';
+import { closedPort, silentPort, tcpServer } from '../support/servers.ts';
 
 const scope = new Scope();
 afterEach(() => scope.close());
@@ -214,13 +215,11 @@ describe('answers that are not 200', () => {
       let reports = 0;
       const count = (): void => void reports++;
       proxy.on('connect', count);
-      const gone = new AbortController();
-      const tunnels = Array.from({ length: names }, (_, i) =>
-        client.tunnel(`n${i}.test`, port, { signal: gone.signal }),
-      );
+      const callers = Array.from({ length: names }, () => new AbortController());
+      const tunnels = callers.map(({ signal }, i) => client.tunnel(`n${i}.test`, port, { signal }));
       const ends = Promise.allSettled(tunnels);
       await vi.waitUntil(() => asked.length >= wanted, { interval: 5, timeout: 60_000 });
-      gone.abort();
+      for (const caller of callers) caller.abort();
       for (const { status } of await ends) expect(status).toBe('rejected');
       await vi.waitUntil(() => reports === names, { interval: 5, timeout: 60_000 });
       proxy.off('connect', count);
@@ -288,7 +287,7 @@ describe('answers that are not 200', () => {
   });
 
   test('early data after a refusal is thrown away, and its window given back', async () => {
-    const { client } = await start({ allow: ['127.0.0.1:*'] });
+    const { client } = await start({ limits: { sessionWindow: 4 * 2 ** 20 } });
     // Each is more than the window of a stream, together they are more than that of the session.
     for (let round = 0; round < 20; round++) {
       const stream = client.session.openStream([
@@ -319,5 +318,62 @@ describe('answers that are not 200', () => {
     await once(stream, 'reply');
     stream.end('late');
     expect(await text(await accepted)).toBe('early, late');
+  });
+});
+
+describe('a session inside a tunnel that is not waited for', () => {
+  /** An origin, which the proxy allows. */
+  async function origin(): Promise<number> {
+    const handler = () => ({ status: 200, body: 'hello' });
+    const server = new Origin({ hosts: [{ name: 'a.test', handler }] });
+    const listening = await server.listen({ host: '127.0.0.1', port: 0 });
+    scope.defer(() => server.close());
+    return typeof listening === 'string' ? 0 : listening.port;
+  }
+
+  test('begins before the proxy knows where to', async () => {
+    const asked: (() => void)[] = [];
+    const lookup = (): Promise<{ address: string }[]> =>
+      new Promise((resolve) => asked.push(() => resolve([{ address: '127.0.0.1' }])));
+    const { client, reports } = await start({ lookup, allow: ['127.0.0.1:*', '*:*'] });
+    const inner = await client.through('a.test', await origin(), { eager: true });
+    const answer = inner.request({ host: 'a.test', path: '/' });
+    await vi.waitUntil(() => asked.length > 0, { timeout: 60_000 });
+    expect(reports).toEqual([]);
+    asked[0]?.();
+    expect(await text((await answer).body)).toBe('hello');
+    await inner.close();
+  });
+
+  test.each([
+    ['forbidden', '10.0.0.1', 403],
+    ['out of reach', '127.0.0.1', 502],
+  ])('fails with the refusal of the proxy: %s', async (_why, host, status) => {
+    const { client } = await start();
+    const port = await closedPort();
+    const inner = await client.through(host, port, { eager: true });
+    const refusal = { code: 'ERR_KEYMUX_REFUSED', status };
+    await expect(inner.request({ host: 'a.test', path: '/' })).rejects.toMatchObject(refusal);
+    await expect(inner.request({ host: 'a.test', path: '/' })).rejects.toMatchObject(refusal);
+    await expect(inner.negotiate({ algorithm: 5, label: 'x' })).rejects.toMatchObject(refusal);
+    expect(client.session.takesStreams).toBe(true);
+  });
+
+  test('fails as the tunnel does if the proxy is gone before it answers', async () => {
+    const lookup = (): Promise<{ address: string }[]> => new Promise(() => undefined);
+    const { client, proxy } = await start({ lookup, allow: ['127.0.0.1:*', '*:*'] });
+    const inner = await client.through('a.test', 80, { eager: true });
+    const answer = inner.request({ host: 'a.test', path: '/' });
+    await vi.waitUntil(() => proxy.sessions.size > 0, { timeout: 60_000 });
+    for (const session of proxy.sessions) session.destroy();
+    await expect(answer).rejects.toMatchObject({ code: 'ERR_KEYMUX_STREAM_RESET' });
+  });
+
+  test('sends nothing in the clear that was promised to be sealed', async () => {
+    const { client } = await start();
+    const inner = await client.through('127.0.0.1', await origin(), { eager: true, selfProtected: true });
+    await expect(inner.request({ host: 'a.test', path: '/' })).rejects.toMatchObject({
+      code: 'ERR_KEYMUX_SEALED_ONLY',
+    });
   });
 });

@@ -9,7 +9,7 @@ import {
   encodeRequest,
   headerValue,
   MuxSession,
-  type MuxStream,
+  MuxStream,
   protection,
   type StreamSecurity,
 } from '@keymux/streams';
@@ -101,6 +101,14 @@ export interface TunnelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface InnerSessionOptions extends TunnelOptions {
+  /**
+   * Do not wait for the proxy's answer, which saves a round trip: what the session says goes out along with the request for the tunnel. If the proxy refuses, calls of
+   * the session fail with what `tunnel` would have rejected with. A request that travels as early data, if CONNECT is among `earlyMethods`, is not sent again then.
+   */
+  readonly eager?: boolean;
+}
+
 /** The client side of a session: negotiates keys, makes requests, opens tunnels and sessions inside them. */
 export class Client {
   readonly session: MuxSession;
@@ -127,8 +135,12 @@ export class Client {
   }
 
   /** Negotiates a key; see MuxSession.negotiate for what it rejects with. */
-  negotiate(request: KeyRequest, signal?: AbortSignal): Promise<KeyInfo> {
-    return this.session.negotiate({ ...request, signal });
+  async negotiate(request: KeyRequest, signal?: AbortSignal): Promise<KeyInfo> {
+    try {
+      return await this.session.negotiate({ ...request, signal });
+    } catch (error) {
+      throw this.#neverThere ?? error;
+    }
   }
 
   /**
@@ -140,7 +152,21 @@ export class Client {
     const { method = 'GET', body, key, signal } = options;
     const repeatable = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
     const send = (current: KeyInfo | undefined) => this.#request({ ...options, key: current });
-    return this.#earlyData.send({ method, key, repeatable, signal, send }, ({ body }) => body.destroy());
+    try {
+      const attempt = { method, key, repeatable, signal, send };
+      return await this.#earlyData.send(attempt, ({ body }) => body.destroy());
+    } catch (error) {
+      throw this.#neverThere ?? error;
+    }
+  }
+
+  /** Why the tunnel that this session is in was never there, if it was not waited for. */
+  get #neverThere(): Error | undefined {
+    const { carrier } = this.session;
+    if (!(carrier instanceof MuxStream) || carrier.errored === null) return undefined;
+    return carrier.replyHeaders === undefined || carrier.errored instanceof RefusedError
+      ? carrier.errored
+      : undefined;
   }
 
   #request(options: RequestOptions): Promise<Response> {
@@ -204,26 +230,46 @@ export class Client {
 
   /** Opens a tunnel through the proxy at the other end. Rejects with RefusedError if it is refused, or the stream's error. */
   async tunnel(host: string, port: number, options: TunnelOptions = {}): Promise<MuxStream> {
-    const { key, selfProtected = false, signal } = options;
+    const { key, signal } = options;
     this.#requireKey(key);
-    const destination = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const open = (current: KeyInfo | undefined) =>
-      this.session.openStream(connectHead(destination), {
-        key: current,
-        payloadOutside: selfProtected && key !== undefined,
-        signal,
-      });
+    const destination = destinationOf(host, port);
     const send = async (current: KeyInfo | undefined) => {
-      const stream = open(current);
+      const stream = this.#openTunnel(destination, current, options);
       await replied(stream, signal);
-      return { stream, ...decodeResponse(stream.replyHeaders ?? []) };
+      return { stream, status: decodeResponse(stream.replyHeaders ?? []).status };
     };
     const attempt = { method: 'CONNECT', key, repeatable: true, signal, send };
-    const { stream, status, headers } = await this.#earlyData.send(attempt, ({ stream }) => stream.destroy());
-    if (status === 200) return stream;
-    const reason = headerValue(headers, 'keymux-reason') ?? '';
+    const { stream } = await this.#earlyData.send(attempt, ({ stream }) => stream.destroy());
+    const refusal = refusalOf(stream, destination);
+    if (refusal === undefined) return stream;
     stream.destroy();
-    throw new RefusedError(destination, status, reason);
+    throw refusal;
+  }
+
+  #openTunnel(
+    destination: string,
+    key: KeyInfo | undefined,
+    { selfProtected = false, signal }: TunnelOptions,
+  ): MuxStream {
+    const payloadOutside = selfProtected && key !== undefined;
+    return this.session.openStream(connectHead(destination), { key, payloadOutside, signal });
+  }
+
+  /** A tunnel that the proxy has yet to answer for; it is destroyed with RefusedError if that refuses. */
+  async #openEagerly(host: string, port: number, options: TunnelOptions): Promise<MuxStream> {
+    this.#requireKey(options.key);
+    const destination = destinationOf(host, port);
+    const key = await this.#earlyData.keyFor('CONNECT', options.key, options.signal);
+    const stream = this.#openTunnel(destination, key, options);
+    stream.once('reply', () => {
+      try {
+        const refusal = refusalOf(stream, destination);
+        if (refusal !== undefined) stream.destroy(refusal);
+      } catch (error) {
+        stream.destroy(error as Error);
+      }
+    });
+    return stream;
   }
 
   /**
@@ -233,10 +279,12 @@ export class Client {
   async through(
     host: string,
     port: number,
-    tunnel: TunnelOptions = {},
+    tunnel: InnerSessionOptions = {},
     options: ClientOptions = {},
   ): Promise<Client> {
-    const carrier = await this.tunnel(host, port, tunnel);
+    const carrier = await (tunnel.eager
+      ? this.#openEagerly(host, port, tunnel)
+      : this.tunnel(host, port, tunnel));
     const sealedOnly = tunnel.selfProtected ?? false;
     const merged = { ...this.#options, sealedOnly, peerName: { host, port }, ...options };
     return new Client(carrier, { ...merged, config: { ...merged.config, depth: this.#depth + 1 } });
@@ -250,6 +298,17 @@ export class Client {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function destinationOf(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Why there is no tunnel; undefined if there is. Throws MessageError if the proxy has not answered as it should. */
+function refusalOf({ replyHeaders = [] }: MuxStream, destination: string): RefusedError | undefined {
+  const { status, headers } = decodeResponse(replyHeaders);
+  if (status === 200) return undefined;
+  return new RefusedError(destination, status, headerValue(headers, 'keymux-reason') ?? '');
 }
 
 function connectHead(destination: string): HeaderList {

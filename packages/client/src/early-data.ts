@@ -26,6 +26,13 @@ export class EarlyData {
     this.#methods = new Set(methods);
   }
 
+  /** The key to send something under that cannot be sent again: at once if it may be early data, else when it is confirmed. */
+  async keyFor(method: string, key: KeyInfo | undefined, signal?: AbortSignal): Promise<KeyInfo | undefined> {
+    const current = key && (this.#session.key(key.keyId) ?? key);
+    if (current === undefined || !current.early || this.#methods.has(method)) return current;
+    return this.#session.confirmed(current, signal);
+  }
+
   /**
    * Sends a request at once if it may be early data, else when the key is confirmed. A peer that takes nothing early, by REFUSED_STREAM or status 425, has
    * not acted on it, and gets it again then.

@@ -2,6 +2,7 @@ export { type Address, AddressError, connectCarrier, DEFAULT_PORT, nameOf, parse
 export {
   Client,
   type ClientOptions,
+  type InnerSessionOptions,
   type KeyRequest,
   type RequestOptions,
   type Response,

@@ -70,7 +70,8 @@ export class Route {
     if (hop === undefined) return { client: await Client.connect(place, session), proxyKey: undefined };
     const { client, key } = hop;
     const { host, port } = target.place;
-    return { client: await client.through(host, port, { key, selfProtected }, session), proxyKey: key };
+    const tunnel = { key, selfProtected, eager: true };
+    return { client: await client.through(host, port, tunnel, session), proxyKey: key };
   }
 
   async #hostKey(client: Client, host: HostPlan, place: string): Promise<KeyInfo | undefined> {
