@@ -31,6 +31,7 @@ const PACKAGES = [
   'pipe',
   'keeper',
   'hand-over',
+  'processes',
   'trace',
   'cli',
 ];
@@ -45,6 +46,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   pipe: ['keys'],
   keeper: ['keys'],
   'hand-over': ['frames', 'keys', 'session', 'streams'],
+  processes: ['hand-over', 'keeper', 'keys'],
   trace: ['frames', 'keys'],
   cli: [
     'frames',
@@ -57,6 +59,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'pipe',
     'keeper',
     'hand-over',
+    'processes',
     'trace',
   ],
 };

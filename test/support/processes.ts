@@ -6,6 +6,9 @@ import type { Scope } from './scope.ts';
 
 export const PROGRAM = fileURLToPath(new URL('../../packages/cli/bin/keymux.js', import.meta.url));
 
+/** One process starts sooner than four; tests of several ask for them. */
+const SINGLE = { KEYMUX_SINGLE_PROCESS: 'true' };
+
 export type Message = Readonly<Record<string, unknown>>;
 
 /** How a program ended, and what it wrote. */
@@ -34,7 +37,8 @@ export async function run(
 
 /** Runs a keymux command to its end, in a process of its own. */
 export function keymux(args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Run> {
-  return run(process.execPath, [PROGRAM, ...args], options);
+  const env = { ...SINGLE, ...(options.env ?? process.env) };
+  return run(process.execPath, [PROGRAM, ...args], { ...options, env });
 }
 
 /** The JSON objects of an output, one a line. */
@@ -70,7 +74,7 @@ export class KeymuxProcess {
     const [program = '', ...rest] = [...through, process.execPath, PROGRAM, ...args];
     const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe', ...passed],
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...SINGLE, ...env },
     });
     this.#child = child;
     child.stderr?.on('data', (chunk) => {

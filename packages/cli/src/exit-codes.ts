@@ -52,7 +52,8 @@ const BY_CODE = new Map<string, ExitCode>([
 /** The exit status for an error, by its code or that of what caused it. */
 export function exitCodeOf(error: unknown): ExitCode {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    const { code, status, syscall, reason } = cause as Error & Record<string, unknown>;
+    const { code, status, syscall, reason, exitCode } = cause as Error & Record<string, unknown>;
+    if (code === 'ERR_KEYMUX_PROCESS') return exitCode as ExitCode; // as the process that failed has it
     // Why a keeper was not reached says more than that it was not.
     if (code === 'ERR_KEYMUX_KEEPER_AWAY') {
       const why = exitCodeOf(cause.cause);

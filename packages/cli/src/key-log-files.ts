@@ -35,6 +35,11 @@ export function keyLogFiles(wanted: readonly string[], output: Output, proxy?: s
   };
 }
 
+/** The files that `keyLogFiles` writes. */
+export function keyLogPaths(wanted: readonly string[]): string[] {
+  return wanted.map((entry) => entry.slice(entry.indexOf('=') + 1));
+}
+
 /** Before anything is negotiated: a key cannot be asked for a second time what opens it. */
 function checkWritable(entry: string, file: string): void {
   try {

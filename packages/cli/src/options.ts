@@ -59,6 +59,18 @@ const limitOptions = {
   },
 } as const;
 
+const processOptions = {
+  workers: { type: 'number', describe: 'How many processes share the sessions [one for each processor]' },
+  user: {
+    type: 'string',
+    describe: 'With root: whom the processes are run as that strangers talk to; the keeper is not',
+  },
+  'single-process': {
+    type: 'boolean',
+    describe: 'Do everything in one process, which then has the keys too',
+  },
+} as const;
+
 export const keygenOptions = (argv: Argv): Argv =>
   argv
     .positional('file', { type: 'string', demandOption: true, describe: 'Where to write it; must not exist' })
@@ -103,6 +115,7 @@ export const proxyOptions = (argv: Argv): Argv =>
     .option('connect-timeout', { type: 'number', describe: 'Milliseconds to reach a destination [10000]' })
     .option('keylog', KEYLOG)
     .options(limitOptions)
+    .options(processOptions)
     .example(
       '$0 proxy --listen 0.0.0.0:6121 --key work.key --allow "*:443" --allow "*:80"',
       'to the public web, for whoever has the key',
@@ -196,6 +209,7 @@ export const originOptions = (argv: Argv): Argv =>
       describe: 'Those who connect are fronts (keymux front), not clients',
     })
     .options(limitOptions)
+    .options(processOptions)
     .option('keylog', KEYLOG)
     .example(
       '$0 origin --key alpha.example=alpha.key --dir alpha.example=./public',

@@ -13,9 +13,12 @@ export interface LogEvent {
  */
 export class Output {
   readonly json: boolean;
+  readonly #warns: boolean;
 
-  constructor(options: { readonly json: boolean }) {
-    this.json = options.json;
+  /** `warns` is false where another process has given the warnings already. */
+  constructor({ json, warns = true }: { readonly json: boolean; readonly warns?: boolean }) {
+    this.json = json;
+    this.#warns = warns;
   }
 
   /** Something happened. `text` is how people read it; undefined if only scripts care. */
@@ -25,7 +28,7 @@ export class Output {
   }
 
   warn(text: string): void {
-    process.stderr.write(`${paint('yellow', 'warning')}: ${text}\n`);
+    if (this.#warns) process.stderr.write(`${paint('yellow', 'warning')}: ${text}\n`);
   }
 
   result(text: string): void {
@@ -40,8 +43,12 @@ export class Output {
 
 /** Says what went wrong, and why as far as is known. */
 export function printError(error: unknown): void {
-  const text = reasonsOf(error).map(printable).join('\n  because: ') || String(error);
-  process.stderr.write(`${paint('red', 'keymux')}: ${text}\n`);
+  process.stderr.write(`${paint('red', 'keymux')}: ${describeError(error)}\n`);
+}
+
+/** An error in words, and why as far as is known, a reason a line. */
+export function describeError(error: unknown): string {
+  return reasonsOf(error).map(printable).join('\n  because: ') || String(error);
 }
 
 /** What went wrong, then what that was caused by, as far as each adds something. */

@@ -1,52 +1,82 @@
-import type { AddressInfo, ListenOptions } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { type KeeperHoldings, type KeptKey, type KeyHolder, LocalKeeper } from '@keymux/keys';
+import type { ListenTarget } from '@keymux/streams';
 import type { z } from 'zod';
+import type { listenAddress } from './config.ts';
 import { readSettings } from './config.ts';
 import type { Output } from './output.ts';
+import { type ProcessOptions, workersOf } from './processes/options.ts';
 import { sayUnchanged } from './reload.ts';
 import { serveUntilSignal } from './serve.ts';
 import { type KeeperOptions, refuseKeys, remoteKeeper, watchHosts } from './server-keeper.ts';
 
 /** What serves sessions. */
 export interface Server<O> {
-  listen(options: ListenOptions): Promise<AddressInfo | string>;
+  listen(target: ListenTarget): Promise<AddressInfo | string>;
   close(): Promise<void>;
   /** Puts other options into the place of all that it has; what goes on goes on. Throws, and then all is as it was. */
   reconfigure(options: O): void;
 }
 
-export type ServerConfig = KeeperOptions & { readonly listen: ListenOptions };
+export type ServerConfig = KeeperOptions &
+  ProcessOptions & { readonly listen: z.output<typeof listenAddress>; readonly keylog: readonly string[] };
 
-/** A command that serves sessions, by what its processes do: one reads the keys, another one has the sessions. In a single process both do. */
-export interface ServerCommand<S extends z.ZodObject, O> {
+/** Files and directories, besides the program's own. */
+export interface Files {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+}
+
+/**
+ * A command that serves sessions, by what its processes do: one reads the keys, others have the sessions. In a single process one does both. `C` is its
+ * configuration, `O` what its sessions are to be.
+ */
+export interface ServerCommand<C extends ServerConfig = ServerConfig, O = unknown> {
   readonly name: string;
-  readonly schema: S;
+  readonly schema: z.ZodObject;
   /** Refuses options that do not go together, by ConfigError, before anything is read. */
-  readonly refuse: (config: z.output<S>) => void;
+  refuse(config: C): void;
+  /** Options that are drawn if they are not given, and that all processes must have alike. */
+  drawn?(): Readonly<Record<string, unknown>>;
   /** Hosts whose keys may come and go with a keeper that is not ours. */
-  readonly hosts?: (config: z.output<S>) => ReadonlySet<string>;
+  hosts?(config: C): ReadonlySet<string>;
   /** Reads the keys. Rejects with ConfigError or KeyError. */
-  readonly loadKeys: (config: z.output<S>, output: Output) => Promise<KeeperHoldings>;
+  loadKeys(config: C, output: Output): Promise<KeeperHoldings>;
   /** Judges the options by what the keeper has: throws ConfigError, and warns. */
-  readonly check: (config: z.output<S>, kept: readonly KeptKey[], output: Output) => void;
+  check(config: C, kept: readonly KeptKey[], output: Output): void;
+  /** What whoever has the sessions reads and writes. */
+  files(config: C): Files;
   /** What the sessions are to be. Rejects with ConfigError. */
-  readonly options: (config: z.output<S>, keeper: KeyHolder, output: Output) => Promise<O>;
-  readonly createServer: (options: O, output: Output) => Promise<Server<O>>;
+  options(config: C, keeper: KeyHolder, output: Output): Promise<O>;
+  createServer(options: O, output: Output): Promise<Server<O>>;
 }
 
 /** Runs a server until it is told to end. */
-export async function runServer<S extends z.ZodObject, O>(
-  command: ServerCommand<S, O>,
+export async function runServer(
+  command: ServerCommand,
   argv: Record<string, unknown>,
   output: Output,
 ): Promise<void> {
-  let config = await readServerConfig(command, argv);
+  const { config } = await readServerConfig(command, argv);
+  const workers = workersOf(config);
+  if (workers === 0) return runSingle(command, argv, config, output);
+  const { runProcesses } = await import('./processes/run.ts');
+  return runProcesses(command, argv, workers, output);
+}
+
+async function runSingle(
+  command: ServerCommand,
+  argv: Record<string, unknown>,
+  first: ServerConfig,
+  output: Output,
+): Promise<void> {
+  let config = first;
   const keeper = await openKeeper(command, () => config, output);
   try {
     command.check(config, keeper.kept, output);
     const server = await command.createServer(await command.options(config, keeper, output), output);
     const reload = async (): Promise<void> => {
-      const next = await readServerConfig(command, argv);
+      const { config: next } = await readServerConfig(command, argv);
       const stays = { ...next, listen: config.listen, keeper: config.keeper };
       await reloadServer(command, stays, { server, keeper }, output);
       sayUnchanged(['listen', 'keeper', 'keeperKey', 'keeperIdentity', 'knownHosts'], config, next, output);
@@ -59,22 +89,22 @@ export async function runServer<S extends z.ZodObject, O>(
   }
 }
 
-/** Rejects with ConfigError. */
-async function readServerConfig<S extends z.ZodObject, O>(
-  { schema, refuse }: ServerCommand<S, O>,
+/** The configuration, and what was given for it. Rejects with ConfigError. */
+export async function readServerConfig(
+  { schema, refuse }: ServerCommand,
   argv: Record<string, unknown>,
-): Promise<z.output<S> & ServerConfig> {
-  const { values } = await readSettings(schema, argv);
-  const config = values as typeof values & ServerConfig;
+): Promise<{ readonly config: ServerConfig; readonly given: Readonly<Record<string, unknown>> }> {
+  const { values, given } = await readSettings(schema, argv);
+  const config = values as unknown as ServerConfig;
   refuse(config);
-  return config;
+  return { config, given };
 }
 
 /** Reads everything that the configuration names, and then has all of it in force at once, or, if something cannot be used, nothing. */
-async function reloadServer<S extends z.ZodObject, O>(
-  command: ServerCommand<S, O>,
-  config: z.output<S> & ServerConfig,
-  { server, keeper }: { readonly server: Server<O>; readonly keeper: KeyHolder },
+async function reloadServer(
+  command: ServerCommand,
+  config: ServerConfig,
+  { server, keeper }: { readonly server: Server<unknown>; readonly keeper: KeyHolder },
   output: Output,
 ): Promise<void> {
   refuseKeys(config);
@@ -86,13 +116,13 @@ async function reloadServer<S extends z.ZodObject, O>(
 }
 
 /** The keeper of another process if --keeper names one, else one of this process, which reads the keys itself. */
-async function openKeeper<S extends z.ZodObject, O>(
-  { loadKeys, hosts }: ServerCommand<S, O>,
-  config: () => z.output<S> & KeeperOptions,
+export async function openKeeper(
+  command: ServerCommand,
+  config: () => ServerConfig,
   output: Output,
 ): Promise<KeyHolder & { close?(): void }> {
   const remote = await remoteKeeper(config(), output);
-  if (remote === undefined) return new LocalKeeper(await loadKeys(config(), output));
-  if (hosts !== undefined) watchHosts(remote, () => hosts(config()), output);
+  if (remote === undefined) return new LocalKeeper(await command.loadKeys(config(), output));
+  if (command.hosts !== undefined) watchHosts(remote, () => command.hosts?.(config()) ?? new Set(), output);
   return remote;
 }

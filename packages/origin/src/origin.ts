@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
 import { STATUS_CODES } from 'node:http';
-import type { ListenOptions } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Keeper, SHARED_KEY_PREFERENCE } from '@keymux/keys';
@@ -8,6 +7,7 @@ import { acceptMethods, type KeyInfo, type Level, SAFE_METHODS } from '@keymux/s
 import {
   decodeRequest,
   encodeResponse,
+  type ListenTarget,
   MessageError,
   type MuxSession,
   type MuxStream,
@@ -91,8 +91,8 @@ export class Origin extends EventEmitter<OriginEvents> {
     this.#router = router;
   }
 
-  listen(options: ListenOptions): ReturnType<SessionServer['listen']> {
-    return this.#server.listen(options);
+  listen(target: ListenTarget): ReturnType<SessionServer['listen']> {
+    return this.#server.listen(target);
   }
 
   /** Stops listening and lets open streams end. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { connect, type ListenOptions } from 'node:net';
+import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ALGORITHM } from '@keymux/keys';
 import { type FrontConfig, frontConfig } from '@keymux/session';
@@ -8,6 +8,7 @@ import {
   type CarrierServerOptions,
   type ConnectionOrigin,
   FrontCarrier,
+  type ListenTarget,
   type SocketAddress,
 } from '@keymux/streams';
 import type { FrontLimits } from './limits.ts';
@@ -69,8 +70,8 @@ export class Front extends EventEmitter<FrontEvents> {
     this.#hosts = options.hosts;
   }
 
-  listen(options: ListenOptions): ReturnType<CarrierServer['listen']> {
-    return this.#server.listen(options);
+  listen(target: ListenTarget): ReturnType<CarrierServer['listen']> {
+    return this.#server.listen(target);
   }
 
   /** Stops listening and lets open sessions end. */

@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import { STATUS_CODES } from 'node:http';
-import type { ListenOptions, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Keeper } from '@keymux/keys';
 import { acceptMethods, type Level } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
   halfOfDescriptors,
+  type ListenTarget,
   MessageError,
   type MuxSession,
   type MuxStream,
@@ -114,8 +115,8 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     this.#rules = rules;
   }
 
-  listen(options: ListenOptions): ReturnType<SessionServer['listen']> {
-    return this.#server.listen(options);
+  listen(target: ListenTarget): ReturnType<SessionServer['listen']> {
+    return this.#server.listen(target);
   }
 
   /** Stops listening and lets open tunnels end. */

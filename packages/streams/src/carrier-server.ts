@@ -8,6 +8,9 @@ import { httpCarriers } from './http-carriers.ts';
 import { type CarrierLimits, carrierLimits } from './limits.ts';
 import { Quota } from './quota.ts';
 
+/** What net.Server's `listen` takes; `handle` is a socket that another process has bound. */
+export type ListenTarget = ListenOptions | { readonly handle: object };
+
 export interface CarrierServerOptions {
   /** Origins of web pages that may connect; none by default. */
   readonly origins?: readonly string[];
@@ -75,10 +78,10 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
   /**
    * Starts listening; resolves with the address, or the path of a Unix socket, empty if somebody else has opened it. Takes what net.Server's `listen` takes.
    */
-  listen(options: ListenOptions): Promise<AddressInfo | string> {
+  listen(target: ListenTarget): Promise<AddressInfo | string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ backlog: BACKLOG, ...options }, () => {
+      this.#server.listen(target, 'handle' in target ? BACKLOG : (target.backlog ?? BACKLOG), () => {
         this.#server.off('error', reject);
         resolve(this.#server.address() ?? '');
       });

@@ -1,4 +1,4 @@
-export { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
+export { CarrierServer, type CarrierServerOptions, type ListenTarget } from './carrier-server.ts';
 export type { ConnectionOrigin, CountedBy } from './connection-origin.ts';
 export { halfOfDescriptors } from './descriptors.ts';
 export { NegotiationRejectedError, PeerGoneError, StreamResetError, UpgradeError } from './errors.ts';

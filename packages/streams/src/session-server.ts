@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
-import type { AddressInfo, ListenOptions } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { NegotiationGate } from '@keymux/keys';
 import { type SessionConfig, type SessionLimits, sessionConfig } from '@keymux/session';
-import { CarrierServer, type CarrierServerOptions } from './carrier-server.ts';
+import { CarrierServer, type CarrierServerOptions, type ListenTarget } from './carrier-server.ts';
 import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
 import { carrierLimits, negotiationLimits, type ServerLimits, windowLimits } from './limits.ts';
@@ -83,8 +83,8 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   }
 
   /** Starts listening; resolves with the address. Takes what net.Server's `listen` takes. */
-  listen(options: ListenOptions): Promise<AddressInfo | string> {
-    return this.#carriers.listen(options);
+  listen(target: ListenTarget): Promise<AddressInfo | string> {
+    return this.#carriers.listen(target);
   }
 
   /** Stops listening, lets open sessions end (each within its drain timeout), then resolves. */

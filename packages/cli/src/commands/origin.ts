@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { KeeperHoldings, KeptKey } from '@keymux/keys';
 import type { OriginOptions } from '@keymux/origin';
 import { DEFAULT_SERVER_LIMITS, SERVER_RANGES } from '@keymux/streams';
@@ -5,13 +6,16 @@ import { z } from 'zod';
 import { algorithms, assignments, flag, isAnonymous, list, listenAddress } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import { serverIdentities } from '../identities.ts';
+import { keyLogPaths } from '../key-log-files.ts';
 import { addUse, loadHoldings, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
+import { PROCESS_OPTIONS } from '../processes/options.ts';
 import { runServer, type ServerCommand } from '../server-command.ts';
 import { KEEPER_OPTIONS, keptFor } from '../server-keeper.ts';
 
 const schema = z.object({
+  ...PROCESS_OPTIONS,
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   host: list,
   ...KEEPER_OPTIONS,
@@ -34,13 +38,15 @@ const schema = z.object({
 
 export type OriginConfig = z.output<typeof schema>;
 
-export const originCommand: ServerCommand<typeof schema, OriginOptions> = {
+export const originCommand: ServerCommand<OriginConfig, OriginOptions> = {
   name: 'origin',
   schema,
   refuse,
   hosts: hostNames,
+  drawn: () => ({ secret: randomBytes(12).toString('hex') }),
   loadKeys,
   check,
+  files: ({ dir, keylog }) => ({ read: [...dir.values()], write: keyLogPaths(keylog) }),
   options: async (config, keeper, output) =>
     (await import('../origin-server.ts')).originOptions(config, keeper, output),
   createServer: async (options, output) =>

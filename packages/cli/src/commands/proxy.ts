@@ -3,15 +3,18 @@ import { DEFAULT_PROXY_LIMITS, PROXY_RANGES, type ProxyOptions } from '@keymux/p
 import { z } from 'zod';
 import { flag, list, listenAddress } from '../config.ts';
 import { serverIdentities } from '../identities.ts';
+import { keyLogPaths } from '../key-log-files.ts';
 import { addUse, loadHoldings, serverRoles } from '../keys.ts';
 import { limits } from '../limits.ts';
 import type { Output } from '../output.ts';
+import { PROCESS_OPTIONS } from '../processes/options.ts';
 import { runServer, type ServerCommand } from '../server-command.ts';
 import { KEEPER_OPTIONS, keptFor } from '../server-keeper.ts';
 
 const TIMEOUT = 'write milliseconds, 100 to 600000';
 
 const schema = z.object({
+  ...PROCESS_OPTIONS,
   listen: listenAddress.default({ host: '127.0.0.1', port: 6121 }),
   ...KEEPER_OPTIONS,
   key: list,
@@ -30,12 +33,13 @@ const schema = z.object({
 
 export type ProxyConfig = z.output<typeof schema>;
 
-export const proxyCommand: ServerCommand<typeof schema, ProxyOptions> = {
+export const proxyCommand: ServerCommand<ProxyConfig, ProxyOptions> = {
   name: 'proxy',
   schema,
   refuse: () => undefined,
   loadKeys,
   check,
+  files: ({ keylog }) => ({ read: [], write: keyLogPaths(keylog) }),
   options: async (config, keeper, output) =>
     (await import('../proxy-server.ts')).proxyOptions(config, keeper, output),
   createServer: async (options, output) => (await import('../proxy-server.ts')).createProxy(options, output),

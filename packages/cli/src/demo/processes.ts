@@ -41,7 +41,8 @@ export class ServerProcess {
   ): Promise<ServerProcess> {
     const child = spawn(process.execPath, [PROGRAM, ...args, '--json', '--listen', listen], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
+      // One process for each server: they are watched, and start sooner.
+      env: { ...process.env, KEYMUX_SINGLE_PROCESS: 'true', ...env },
     });
     endWithUs(child);
     let stderr = '';

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { childPort, type Port } from './port.ts';
+import type { Exit } from './supervised.ts';
+
+/** A process that was started. */
+export interface Running {
+  readonly pid: number;
+  readonly port: Port;
+  /** Whether Node's permissions bound what it may do. */
+  readonly restricted: boolean;
+  /** Never rejects. */
+  readonly exited: Promise<Exit>;
+  /** At once. */
+  kill(): void;
+}
+
+/** What a process may have of the system, beside its sockets. */
+export interface Permissions {
+  /** Files and directories, absolute; `*` for all. */
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+  readonly threads: boolean;
+}
+
+export interface SpawnOptions {
+  /** The script, and its arguments. */
+  readonly script: string;
+  readonly args: readonly string[];
+  /** Undefined leaves it as unbounded as this process. */
+  readonly permissions: Permissions | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** Whether it may read standard input, to ask for a passphrase. */
+  readonly stdin: boolean;
+  /** Another user, if this process is root's. All groups but this one are dropped. */
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/**
+ * Starts a process with as little as it needs: no debugger, no core dumps, and none of the options and variables that this process was
+ * started with. It writes where this process writes.
+ */
+export function spawnRole({ script, args, permissions, env, stdin, user }: SpawnOptions): Running {
+  const bounds = permissions && permissionFlags(permissions);
+  const flags = [...(bounds ?? []), ...(has('--disable-sigusr1') ? ['--disable-sigusr1'] : [])];
+  // Node cannot set limits of its own; the shell can, and makes way for it.
+  const child = spawn(
+    '/bin/sh',
+    ['-c', 'ulimit -c 0; exec "$0" "$@"', process.execPath, ...flags, script, ...args],
+    {
+      stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+      env,
+      ...user,
+    },
+  );
+  child.on('error', () => undefined); // `exited` tells
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('error', () => {
+      if (child.pid === undefined) resolve({ code: null, signal: null });
+    });
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  const kill = (): void => void child.kill('SIGKILL');
+  return { pid: child.pid ?? 0, port: childPort(child), restricted: bounds !== undefined, exited, kill };
+}
+
+/** As Node's options; undefined if this Node has no permissions, or cannot tell such paths. */
+function permissionFlags({ read, write, threads }: Permissions): string[] | undefined {
+  const permission = ['--permission', '--experimental-permission'].find(has);
+  if (permission === undefined || [...read, ...write].some((path) => path !== '*' && /[,*]/.test(path)))
+    return undefined;
+  return [
+    permission,
+    ...read.map((path) => `--allow-fs-read=${path}`),
+    ...write.map((path) => `--allow-fs-write=${path}`),
+    ...(threads ? ['--allow-worker'] : []),
+    ...(has('--allow-net') ? ['--allow-net'] : []),
+    // Experimental where Node is old, and it warns of what is granted.
+    ...['--disable-warning=ExperimentalWarning', '--disable-warning=SecurityWarning'],
+  ];
+}
+
+function has(flag: string): boolean {
+  return process.allowedNodeEnvironmentFlags.has(flag);
+}
