@@ -87,10 +87,14 @@ async function run(
   const stopping = new AbortController();
   const current = new Reconnector<Uplink>(
     async () => {
-      const { uplink, closed } = await openUplink(way, output);
-      uplinks.add(uplink);
-      void closed.then(() => uplinks.delete(uplink));
-      return uplink;
+      for (;;) {
+        const used = way;
+        const { uplink, closed } = await openUplink(used, output);
+        uplinks.add(uplink);
+        void closed.then(() => uplinks.delete(uplink));
+        if (used === way) return uplink;
+        uplink.retire(); // the configuration was read again in the meantime
+      }
     },
     ({ usable }) => usable,
     { signal: stopping.signal },
