@@ -56,7 +56,10 @@ export class FrontSession {
   #now: number;
   #lastKeyId = 0;
   #drainBy: number | undefined;
-  #over = false;
+  /** Nothing more is said, or heard. */
+  #ended = false;
+  /** What the carrier has not taken by now is not waited for. */
+  #cut = false;
   #error: SessionError | undefined;
 
   constructor(options: FrontSessionOptions) {
@@ -97,8 +100,9 @@ export class FrontSession {
     this.#outputClock.blocked(now);
   }
 
-  /** The client's carrier has taken everything that it was given. */
-  carrierReady(): void {
+  /** The client's carrier has taken everything that it was given: somebody at the other end takes it. */
+  carrierReady(now: number): void {
+    if (this.#outputClock.running) this.#clear.heard(now);
     this.#outputClock.ready();
   }
 
@@ -111,27 +115,31 @@ export class FrontSession {
   }
 
   handleDeadline(now: number): void {
+    if (this.#ended && now >= this.#outputClock.deadline) this.#cut = true;
     this.#advance(now, () => {
       for (const [keyId, deadline] of this.#unanswered) {
         if (now >= deadline) this.#keys.get(keyId)?.fail(GOAWAY.INTERNAL_ERROR, 'it does not answer');
       }
-      if (this.#drainBy !== undefined && now >= this.#drainBy) this.#finish();
+      if (this.#drainBy !== undefined && now >= this.#drainBy) {
+        this.#cut = true;
+        this.#finish();
+      }
       this.#outputClock.check(now);
       this.#frameClock.check(now);
-      this.#clear.checkSilence(now);
+      if (!this.#outputClock.running) this.#clear.checkSilence(now);
     });
   }
 
   /** Takes bytes from a host. */
   linkReceive(link: FrontLink, chunk: Uint8Array, now: number): void {
     this.#now = now;
-    if (!this.#over) link.receive(chunk);
+    if (!this.#ended) link.receive(chunk);
   }
 
   /** A link's connection is over, or was never made. */
   linkEnded(link: FrontLink, now: number, error?: Error): void {
     this.#now = now;
-    if (!this.#over) link.disconnected(error);
+    if (!this.#ended) link.disconnected(error);
   }
 
   /** Takes no more streams; ends what is left after the drain timeout. */
@@ -160,16 +168,22 @@ export class FrontSession {
 
   /** When `handleDeadline` wants to be called. */
   nextDeadline(): number | undefined {
-    if (this.#over) return undefined;
+    if (this.over) return undefined;
+    const output = this.#outputClock.deadline;
+    const silence = this.#outputClock.running ? Number.POSITIVE_INFINITY : this.#clear.deadline;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
-    const client = Math.min(this.#clear.deadline, this.#frameClock.deadline, this.#outputClock.deadline);
-    const next = Math.min(client, drain, ...this.#unanswered.values());
+    const others = Math.min(silence, this.#frameClock.deadline, drain, ...this.#unanswered.values());
+    const next = this.#ended ? output : Math.min(output, others);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  /** Whether the carrier may be closed, once `output` is written. */
+  /**
+   * Whether the carrier may be closed: the session failed (what `output` still has should be written if that is possible), or it has ended and the
+   * carrier has taken all of it.
+   */
   get over(): boolean {
-    return this.#over;
+    if (!this.#ended) return false;
+    return this.#error !== undefined || this.#cut || !(this.#output.length > 0 || this.#outputClock.running);
   }
 
   get error(): SessionError | undefined {
@@ -179,7 +193,7 @@ export class FrontSession {
   /** Does something that may fail the client's session. */
   #advance(now: number, action: () => void): void {
     this.#now = now;
-    if (this.#over) return;
+    if (this.#ended) return;
     try {
       action();
     } catch (error) {
@@ -190,7 +204,7 @@ export class FrontSession {
   }
 
   #finish(): void {
-    this.#over = true;
+    this.#ended = true;
     for (const link of this.#links) link.end();
     this.#links.clear();
     this.#unanswered.clear();

@@ -118,8 +118,9 @@ export class Session {
     this.#outputClock.blocked(now);
   }
 
-  /** The carrier has taken everything that it was given. */
-  carrierReady(): void {
+  /** The carrier has taken everything that it was given: somebody at the other end takes it. */
+  carrierReady(now: number = this.#state.now): void {
+    if (this.#outputClock.running) this.#keepAlive.heard(now);
     this.#outputClock.ready();
   }
 
@@ -143,7 +144,7 @@ export class Session {
       this.#stalledStreams.check(now);
       if (!this.#reading) return;
       this.#frameClock.check(now);
-      this.#checkSilence(now);
+      if (!this.#outputClock.running) this.#checkSilence(now);
     });
   }
 
@@ -263,14 +264,13 @@ export class Session {
   /** When `handleDeadline` wants to be called. */
   nextDeadline(): number | undefined {
     if (this.#error !== undefined) return undefined;
-    // While we do not read, the peer's silence says nothing.
-    const silence = this.#reading
-      ? Math.min(this.#keepAlive.deadline, this.#frameClock.deadline)
-      : Number.POSITIVE_INFINITY;
+    // While we do not read, the peer's silence says nothing; nor while a PING, or what the peer is to answer, may still be here.
+    const silence = this.#outputClock.running ? Number.POSITIVE_INFINITY : this.#keepAlive.deadline;
+    const input = this.#reading ? Math.min(silence, this.#frameClock.deadline) : Number.POSITIVE_INFINITY;
     const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
     const keys = this.#state.keys?.nextDeadline() ?? Number.POSITIVE_INFINITY;
     const stalled = Math.min(this.#outputClock.deadline, this.#stalledStreams.deadline);
-    const next = Math.min(silence, stalled, drain, keys);
+    const next = Math.min(input, stalled, drain, keys);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 

@@ -193,7 +193,7 @@ describe('the same at a front', () => {
     session.receive(PING, 2_000);
     session.carrierBlocked(3_000);
     expect(session.nextDeadline()).toBe(63_000);
-    session.carrierReady();
+    session.carrierReady(4_000);
     session.carrierBlocked(4_000);
     session.handleDeadline(63_000);
     expect(session.over).toBe(false);

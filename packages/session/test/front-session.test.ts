@@ -204,6 +204,7 @@ describe('passes on', () => {
       expect(frames).toEqual(['front-hello', 'settings', 'front-nego', 'settings', 'goaway 0']);
     expect(front.session.over).toBe(false); // streams may be open
     for (const { link } of front.hosts) front.session.linkEnded(link, 0);
+    expect(front.said.at(-1)).toBe('key-gone 3 2'); // which is to be heard first
     expect(front.session.over).toBe(true);
     expect(front.events).toEqual([`run ${ALPHA}`, `run ${BETA}`]); // that hosts end then is no event
   });
@@ -431,6 +432,36 @@ describe('ends', () => {
     front.session.handleDeadline(2_050);
     front.session.handleDeadline(2_150);
     front.expectFailure('OK');
+  });
+
+  test('with a silent client, but not while its carrier takes what it is given', () => {
+    const front = new Front({ keepAlive: 1_000, keepAliveTimeout: 100 });
+    expect(front.said).toEqual(['settings']);
+    front.session.carrierBlocked(500);
+    front.session.handleDeadline(5_000);
+    expect([front.said, front.session.error]).toEqual([['settings'], undefined]);
+    front.session.carrierReady(5_000);
+    expect(front.session.nextDeadline()).toBe(6_000);
+    front.session.handleDeadline(6_000);
+    front.session.handleDeadline(6_100);
+    front.expectFailure('OK');
+  });
+
+  test.each([
+    ['when the carrier has taken what hosts have said last', 5_000, true],
+    ['when it does not take it, after the time that it has for anything', 60_500, false],
+  ])('%s', (_when, at, takes) => {
+    const front = new Front({ keepAlive: 0 });
+    front.from(nego(1, offer(ALPHA)), encodeControl({ type: 'goaway', lastGoodId: 0, status: 0 }));
+    front.fromHost(0, sealed(1));
+    front.session.carrierBlocked(500);
+    front.session.linkEnded((front.hosts[0] as Host).link, 600);
+    expect(front.session.over).toBe(false);
+    expect(front.said.slice(-2)).toEqual(['sealed 1', 'key-gone 1 2']);
+    expect([front.session.over, front.session.nextDeadline()]).toEqual([false, 60_500]);
+    if (takes) front.session.carrierReady(at);
+    else front.session.handleDeadline(at);
+    expect([front.session.over, front.session.error]).toEqual([true, undefined]);
   });
 
   test('when it is to shut down: GOAWAY that takes nothing back, then after the drain timeout', () => {

@@ -211,6 +211,30 @@ describe('silence (spec 2.7)', () => {
     expect(peer.session.error).toBeUndefined();
   });
 
+  test('says nothing while the carrier has yet to take what the peer is to answer; that it takes it is a sign of life', () => {
+    const peer = new ScriptedPeer({ config: { ...config, outputTimeout: 60_000 } });
+    peer.receives(SETTINGS);
+    peer.sees();
+    // 256 KiB at a time, on a link of 44 kbit/s.
+    for (let now = 2_000; now < 500_000; now += 48_000) {
+      peer.session.carrierBlocked(now);
+      expect(peer.session.nextDeadline()).toBe(now + 60_000);
+      peer.session.handleDeadline(now + 46_000);
+      expect(peer.sees()).toEqual([]);
+      peer.session.carrierReady(now + 48_000);
+      expect(peer.session.nextDeadline()).toBe(now + 48_000 + 30_000);
+    }
+    expect(peer.session.error).toBeUndefined();
+  });
+
+  test('is not broken by a carrier that takes what it is given at once, and nobody reads it', () => {
+    const peer = new ScriptedPeer({ config });
+    peer.receives(SETTINGS);
+    peer.sees();
+    for (let now = 2_000; now < 31_000; now += 1_000) peer.session.carrierReady(now);
+    expect(peer.session.nextDeadline()).toBe(31_000);
+  });
+
   test('D12: is not broken by a frame that trickles in', () => {
     const peer = new ScriptedPeer({ config });
     peer.receives(SETTINGS);

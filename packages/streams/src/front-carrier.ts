@@ -46,7 +46,7 @@ export class FrontCarrier {
       now: now(),
     });
     this.#timer = new DeadlineTimer(now, () => this.#step(() => this.#session.handleDeadline(now())));
-    this.#writer = new CarrierWriter(carrier, () => this.#step(() => this.#session.carrierReady()));
+    this.#writer = new CarrierWriter(carrier, () => this.#step(() => this.#session.carrierReady(now())));
     carrier.on('data', (chunk: Uint8Array) => this.#step(() => this.#session.receive(chunk, now())));
     carrier.on('end', () => this.#step(() => this.#session.carrierEnded(now())));
     carrier.on('error', (error) => {
@@ -104,11 +104,10 @@ export class FrontCarrier {
     action();
     for (let event = this.#session.nextEvent(); event !== undefined; event = this.#session.nextEvent())
       this.#options.onEvent(event);
-    const { over } = this.#session;
-    const output = this.#writer.ready || over ? this.#session.output() : undefined;
+    const output = this.#writer.ready || this.#session.over ? this.#session.output() : undefined;
     if (output !== undefined) this.#writer.write(output);
     if (this.#writer.blocked) this.#session.carrierBlocked(now());
-    if (over) this.#finish();
+    if (this.#session.over) this.#finish();
     else {
       this.#regulate();
       this.#timer.set(this.#session.nextDeadline());

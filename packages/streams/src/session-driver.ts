@@ -165,7 +165,7 @@ export class SessionDriver {
   }
 
   #carrierReady(): void {
-    this.#session.carrierReady();
+    this.#session.carrierReady(this.now());
     this.#pump();
   }
 
