@@ -48,7 +48,7 @@ export class Wiretap {
     return captures;
   }
 
-  /** Resolves when the connections that there are have ended, and all of them was passed on. */
+  /** Resolves when the connections that there are have ended, and everything was passed on. */
   async ended(): Promise<void> {
     await Promise.all(this.#passing);
   }
@@ -88,7 +88,8 @@ async function pass(from: Socket, to: Socket, look: (bytes: Buffer) => Promise<v
   // The other direction may go on when this one has ended.
   for await (const bytes of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     await look(bytes);
-    if (!to.write(bytes)) await once(to, 'drain');
+    if (to.destroyed) return;
+    if (!to.write(bytes)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
   }
   to.end();
 }

@@ -17,7 +17,7 @@ export function summarize(findings: readonly Finding[]): Line[] {
   });
   return [
     {
-      text: 'What each could reveal: found in the bytes on the wire, or in the memory of the process',
+      text: 'What each could reveal: found on the wire, or in the memory of the process',
       style: 'bold',
     },
     { text: '' },

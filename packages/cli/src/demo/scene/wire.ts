@@ -89,7 +89,7 @@ interface Frame {
   readonly bytes: Buffer;
 }
 
-/** One direction of a connection. */
+/** One direction of a connection, without tunnels, whose frames would stand inside of others. */
 class FrameReader {
   readonly #trace: SessionTrace;
   readonly #side: Side;
