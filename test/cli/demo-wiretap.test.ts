@@ -69,7 +69,8 @@ describe('keymux demo wiretap, without a terminal', () => {
     if (!isLinux) return;
     expect(of(2, 'server')[0]?.found).toEqual(expect.arrayContaining(["host's key", 'session keys']));
     expect(of(3, 'keeper').map(({ found }) => found)).toEqual([["host's key"]]);
-    const [worker] = of(3, 'worker');
+    const [[admin], [worker]] = [of(3, 'admin'), of(3, 'worker')];
+    expect(admin?.found).toEqual(['secret']); // of the configuration
     expect(worker?.found).toContain('session keys');
     for (const { who, found } of findings.filter(({ act }) => act === 3))
       expect([who, found?.includes("host's key")]).toEqual([who, who === 'keeper']);

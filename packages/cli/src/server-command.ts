@@ -38,6 +38,8 @@ export interface ServerCommand<C extends ServerConfig = ServerConfig, O = unknow
   refuse(config: C): void;
   /** Options that are drawn if they are not given, and that all processes must have alike. */
   drawn?(): Readonly<Record<string, unknown>>;
+  /** Options that whoever has the keys is not told. */
+  readonly notForKeeper?: readonly string[];
   /** Hosts whose keys may come and go with a keeper that is not ours. */
   hosts?(config: C): ReadonlySet<string>;
   /** Reads the keys. Rejects with ConfigError or KeyError. */

@@ -29,8 +29,10 @@ export type ProcessReport =
     };
 
 export interface AdminOptions {
-  /** The options of the command, for all. */
+  /** The options of the command. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Names of those that the keeper is not told: it has no use for them. */
+  readonly notForKeeper?: readonly string[];
   readonly workers: number;
   /** What workers listen with. */
   readonly listener: Pick<Listener, 'handle' | 'place'>;
@@ -110,19 +112,17 @@ export class Admin {
       const { running } = member.supervised;
       return running !== undefined && member.begun ? [{ member, running }] : [];
     });
-    const all = (order: Order): void => {
-      for (const one of running) tell(one.running, order);
-    };
     let accepted = false;
     try {
       const answers = running.map(({ member, running }) => this.#answer(member, running));
-      all({ type: 'prepare', settings: { ...settings } });
+      for (const { member, running: one } of running)
+        tell(one, { type: 'prepare', settings: this.#settingsFor(member, settings) });
       const [kept] = await Promise.all(answers);
       check(kept ?? []);
       this.#settings = settings;
       accepted = true;
     } finally {
-      all({ type: 'apply', accepted });
+      for (const { running: one } of running) tell(one, { type: 'apply', accepted });
     }
   }
 
@@ -200,8 +200,14 @@ export class Admin {
       if (running === undefined || member.begun) continue;
       if (member !== this.#keeper && !this.#keeper.serves) continue;
       member.begun = true;
-      tell(running, { type: 'begin', settings: { ...this.#settings } });
+      tell(running, { type: 'begin', settings: this.#settingsFor(member, this.#settings) });
     }
+  }
+
+  #settingsFor(member: Member, settings: AdminOptions['settings']): Record<string, unknown> {
+    if (member !== this.#keeper) return { ...settings };
+    const { notForKeeper = [] } = this.#options;
+    return Object.fromEntries(Object.entries(settings).filter(([name]) => !notForKeeper.includes(name)));
   }
 
   #heard(member: Member, running: Running, report: Report): void {

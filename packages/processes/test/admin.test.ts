@@ -115,6 +115,16 @@ describe('at the start', () => {
     ]);
   });
 
+  test('the keeper is not told what it has no use for', async () => {
+    const settings = { host: ['alpha.test'], secret: 'of a page' };
+    const admin = await started({ settings, notForKeeper: ['secret'] });
+    expect(named('keeper').heard[0]).toEqual({ type: 'begin', settings: { host: ['alpha.test'] } });
+    expect(named('worker 1').heard[0]).toEqual({ type: 'begin', settings });
+    void admin.reload({ ...settings, secret: 'of another page' }, () => undefined).catch(() => undefined);
+    await turn();
+    expect(named('keeper').heard.at(-1)).toEqual({ type: 'prepare', settings: { host: ['alpha.test'] } });
+  });
+
   test('options that do not fit what the keeper has end it, before anybody listens', async () => {
     const check = (): void => {
       throw new Error('no key');

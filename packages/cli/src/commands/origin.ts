@@ -43,6 +43,7 @@ export const originCommand: ServerCommand<OriginConfig, OriginOptions> = {
   schema,
   refuse,
   hosts: hostNames,
+  notForKeeper: ['secret'],
   drawn: () => ({ secret: randomBytes(12).toString('hex') }),
   loadKeys,
   check,

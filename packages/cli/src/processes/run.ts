@@ -67,7 +67,10 @@ export async function runProcesses(
   const report = (report: ProcessReport): void => output.log({ ...report }, textOf(report));
   try {
     const settings = settingsOf(drawn, given);
-    const admin = await Admin.start({ workers, settings, listener, spawn, check: judge(config), report });
+    const admin = await Admin.start({
+      ...{ workers, settings, notForKeeper: command.notForKeeper ?? [] },
+      ...{ listener, spawn, check: judge(config), report },
+    });
     void admin.failed.then((error) => stop.abort(error));
     const reload = async (): Promise<void> => {
       const next = await readServerConfig(command, argv);

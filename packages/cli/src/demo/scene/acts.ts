@@ -106,17 +106,18 @@ async function sealedInMidSession(stage: Stage, title: string): Promise<Checks> 
 async function separated(stage: Stage, title: string): Promise<Checks> {
   await stage.begin(title);
   await stage.tell(
-    'The server again, now as separate processes: the keeper has the key, the worker talks to clients. ' +
+    'The server again, now as it is by default: the admin starts the others, the keeper has the key, the worker talks to clients. ' +
       'A new connection, sealed from the first request on.',
   );
   await stage.serve(startSeparated);
   await stage.negotiate();
   const { status, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();
-  await stage.tell(verdictOnWire(found), 'And who breaks into one of the processes?');
+  await stage.tell(verdictOnWire(found), 'What does somebody find who breaks into one of the processes?');
   const processes = await stage.searchServer();
-  const worker = processes.find(({ who }) => who === 'worker');
-  const keeper = processes.find(({ who }) => who === 'keeper');
+  const [admin, keeper, worker] = ['admin', 'keeper', 'worker'].map((role) =>
+    processes.find(({ who }) => who === role),
+  );
   const others = processes.filter((process) => process !== keeper);
   await stage.tell(
     holdsKey(others)
@@ -127,7 +128,7 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
             "The process that strangers talk to has the sessions that it serves now, and not the host's key.",
           ),
         ),
-    'Who is in it can ask the keeper for more, within quotas, and the keeper writes all of it down.',
+    'Who is in it can negotiate through the keeper for as long as he is. The admin has read the secret in the configuration.',
   );
   return {
     'the answer came': status === 200,
@@ -136,6 +137,7 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
     'the keeper has the key of the host': holds(keeper, "host's key"),
     'the keeper has no session keys': lacks(keeper, 'session keys'),
     'the worker has the session keys': holds(worker, 'session keys'),
+    'the admin touches no traffic': lacks(admin, 'session keys') && lacks(admin, 'password'),
     'nobody but the keeper has the key of the host': !holdsKey(others),
   };
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Message, ServerProcess } from '../processes.ts';
 
 export interface Role {
@@ -24,27 +23,31 @@ export interface SceneHost {
 export type Start = (host: SceneHost, onEvent: (event: Message) => void) => Promise<SceneServer>;
 
 /** All that the server does in one process. */
-export const startSingle: Start = async ({ name, keyFile, configFile }, onEvent) => {
-  const args = ['origin', '--key', `${name}=${keyFile}`, '--config', configFile];
-  const origin = await ServerProcess.start(args, { onEvent });
+export const startSingle: Start = async (host, onEvent) => {
+  const origin = await startOrigin(host, ['--single-process'], onEvent);
   return { port: origin.port, processes: [{ role: 'server', pid: origin.pid }], stop: () => origin.stop() };
 };
 
-/** The keys in a process of their own. */
-export const startSeparated: Start = async ({ name, keyFile, configFile }, onEvent) => {
-  const socket = `unix:${join(keyFile, '..', 'keeper.sock')}`;
-  const keeper = await ServerProcess.start(['keeper', '--key', `${name}=${keyFile}`], { listen: socket });
-  const args = ['origin', '--host', name, '--keeper', socket, '--config', configFile];
-  const worker = await ServerProcess.start(args, { onEvent });
+/** As servers run unless told otherwise; one worker is enough for one client. */
+export const startSeparated: Start = async (host, onEvent) => {
+  const started: Role[] = [];
+  const origin = await startOrigin(host, ['--no-single-process', '--workers', '1'], (event) => {
+    if (event.event === 'process-start')
+      started.push({ role: String(event.process).replace(/ \d+$/, ''), pid: Number(event.pid) });
+    onEvent(event);
+  });
   return {
-    port: worker.port,
-    processes: [
-      { role: 'keeper', pid: keeper.pid },
-      { role: 'worker', pid: worker.pid },
-    ],
-    stop: async () => {
-      await worker.stop();
-      await keeper.stop();
-    },
+    port: origin.port,
+    processes: [{ role: 'admin', pid: origin.pid }, ...started],
+    stop: () => origin.stop(),
   };
 };
+
+function startOrigin(
+  { name, keyFile, configFile }: SceneHost,
+  args: readonly string[],
+  onEvent: (event: Message) => void,
+): Promise<ServerProcess> {
+  const options = ['--key', `${name}=${keyFile}`, '--config', configFile, ...args];
+  return ServerProcess.start(['origin', ...options], { onEvent });
+}
