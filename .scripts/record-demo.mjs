@@ -58,7 +58,7 @@ function steady(written) {
     text
       .replace(/(PASSWORD|SECRET)-[0-9a-f]{4}/g, (_, name) => `${name}-4711`)
       .replace(/k-[0-9a-f]{16}/g, 'k-293e69d9b8197740')
-      .replace(/(process|server|keeper|acceptor|worker) (\d+)/g, (_, role, pid) => {
+      .replace(/(process|server|admin|keeper|acceptor|worker) (\d+)/g, (_, role, pid) => {
         if (!names.has(pid)) names.set(pid, String(10 ** (pid.length - 1) + names.size + 1));
         return `${role} ${names.get(pid)}`;
       });
