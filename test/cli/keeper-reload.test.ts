@@ -19,7 +19,8 @@ beforeAll(async () => {
   await configure([`${ALPHA}=${keys.alpha}`]);
   keeper = await KeymuxProcess.start(scope, ['keeper', '--config', file('keeper.json'), '--listen', place()]);
   const args = ['origin', '--host', ALPHA, '--host', BETA, '--keeper', place()];
-  origin = await KeymuxProcess.start(scope, args);
+  // As it is by default: what the keeper says has to reach the process that has the sessions.
+  origin = await KeymuxProcess.start(scope, [...args, '--workers', '1'], { KEYMUX_SINGLE_PROCESS: 'false' });
 });
 afterAll(() => scope.close());
 

@@ -36,6 +36,7 @@ const instance = (name: string): string => name.replace('@.', '@mail.');
 
 test('there are units for what runs as a service', () => {
   expect(UNITS).toEqual([
+    'keymux-keeper.service',
     'keymux-origin.service',
     'keymux-origin.socket',
     'keymux-pipe@.service',
@@ -91,10 +92,13 @@ describe('the command of', () => {
     expect(path).toMatch(name.includes('@') ? /%i/ : new RegExp(`/${command}\\.json$`));
     const file = (await scope.directory())('keymux.json');
     const key = await makeKey(scope);
-    const options = { ...OPTIONS[name], ...(command === 'pipe' && { key }) };
+    const places: Readonly<Record<string, object>> = {
+      pipe: { key },
+      keeper: { key, listen: `unix:${file}.sock` },
+    };
     await writeFile(
       file,
-      JSON.stringify(command === 'pipe' ? options : { ...options, listen: '127.0.0.1:0' }),
+      JSON.stringify({ ...OPTIONS[name], ...(places[command] ?? { listen: '127.0.0.1:0' }) }),
     );
     const server = await KeymuxProcess.start(scope, [command], { KEYMUX_CONFIG: file });
     server.kill('SIGTERM');

@@ -12,6 +12,9 @@ import { Scope } from '../support/scope.ts';
 import { makeKey } from '../support/tunnel.ts';
 import { ALPHA, BETA, codeOf, failureOf, tell } from '../support/victims.ts';
 
+/** The edge as it is by default: a process that reaches the keeper, and another that has the sessions. */
+const SEVERAL = { KEYMUX_SINGLE_PROCESS: 'false' };
+
 // A keeper on "another machine", and an edge that reaches it through a wire which can be cut. Each test leaves both as it has found them.
 const scope = new Scope();
 const whole = new Scope();
@@ -48,7 +51,8 @@ beforeAll(async () => {
   wire = await Middle.start(whole, keeper.port, (...passing) => meddle?.(...passing));
   await writeFile(file('known_hosts'), `[127.0.0.1]:${wire.port} ${keeperLine}\n`);
   await writeFile(file('known_wrong'), `[127.0.0.1]:${wire.port} ${edgeLine}\n`);
-  edge = await KeymuxProcess.start(whole, ['origin', '--host', ALPHA, '--host', BETA, ...viaWire('edge')]);
+  const hosts = ['--host', ALPHA, '--host', BETA, '--workers', '1'];
+  edge = await KeymuxProcess.start(whole, ['origin', ...hosts, ...viaWire('edge')], SEVERAL);
 });
 afterEach(() => scope.close());
 afterAll(() => whole.close());
@@ -124,8 +128,9 @@ describe('a keeper on another machine', () => {
 
   test('a middleman who answers in the clear is not believed', async () => {
     let answered = false;
+    const others = new Set(wire.wires); // the link of the edge goes on
     meddle = (passing, on) => {
-      if (passing.way === 'up' && passing.type === 'sealed' && !answered) {
+      if (passing.way === 'up' && passing.type === 'sealed' && !answered && !others.has(on)) {
         answered = true;
         on.send(
           'down',

@@ -36,6 +36,8 @@ const PROBLEMS: Partial<Record<KeyErrorCode, string>> = {
   ERR_KEYMUX_KEY_UNKNOWN:
     'the keeper has no key or identity with this label for this host and this side; give it one, or correct label or host',
   ERR_KEYMUX_KEEPER_BUSY: 'the keeper has too much to do, or too much to do for this process; try again',
+  ERR_KEYMUX_KEEPER_AWAY:
+    'the keeper cannot reach the one that has the keys; sessions go on, and keys can be negotiated again as soon as it is back',
   ERR_KEYMUX_IDENTITY: 'the keeper cannot use its identity',
   ERR_KEYMUX_HOST_KEY: 'the host is not known to the keeper, or proved another identity than the known one',
   ERR_KEYMUX_KEY_USAGE: 'the keeper does not take this request',

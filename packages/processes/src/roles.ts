@@ -60,6 +60,8 @@ export function runKeeper(port: Port, { create, onAudit, explain }: KeeperRoleOp
           connections: { burst: MOST_CALLERS, rate: 100 },
         });
         server.on('audit', onAudit);
+        // A keeper elsewhere can be given other keys at any time.
+        if (service.keeper instanceof RemoteKeeper) service.keeper.on('changed', () => server?.announce());
         return { type: 'ready', kept: plain(service.keeper.kept) };
       case 'prepare': {
         const next = await service?.prepare(order.settings);

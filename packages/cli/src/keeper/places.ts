@@ -1,5 +1,5 @@
+import type { ListenOptions } from 'node:net';
 import { resolve } from 'node:path';
-import type { z } from 'zod';
 import { listenAddress } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 
@@ -11,13 +11,13 @@ export type Place =
       /** Whose keys its callers may use: a host, '' for proxies; undefined for all. */
       readonly authority: string | undefined;
     }
-  | { readonly kind: 'sessions'; readonly address: z.output<typeof listenAddress> };
+  | { readonly kind: 'sessions'; readonly address: ListenOptions };
 
 /** `unix:PATH`, `NAME=unix:PATH`, `=unix:PATH`, or `HOST:PORT`. Throws ConfigError. */
 export function placeOf(text: string): Place {
   const [, name, path] = /^(?:([^=/]*)=)?unix:(.+)$/.exec(text) ?? [];
   if (path !== undefined) return { kind: 'socket', path: resolve(path), authority: name?.toLowerCase() };
   const { data: address } = listenAddress.safeParse(text);
-  if (address !== undefined) return { kind: 'sessions', address };
+  if (address !== undefined && 'host' in address) return { kind: 'sessions', address };
   throw new ConfigError(`--listen ${text}: write unix:PATH, NAME=unix:PATH, or HOST:PORT`);
 }
