@@ -25,16 +25,24 @@ async function openSocket(port: number): Promise<Socket> {
   return socket;
 }
 
-describe('SIGTERM', () => {
+describe.each([
+  ['a single process', 'true'],
+  ['several', 'false'],
+])('SIGTERM, %s:', (_, KEYMUX_SINGLE_PROCESS) => {
+  const env = { KEYMUX_SINGLE_PROCESS };
+
   test('lets everything end that goes on, and takes nothing new', async () => {
-    const site = await LargeSite.start(scope, { args: FOREVER });
+    const site = await LargeSite.start(scope, { args: FOREVER, env });
     const downloads = await Promise.all(Array.from({ length: 8 }, () => site.begin()));
     const { server } = site;
     server.kill('SIGTERM');
     await server.next('draining');
     const fate = (): Promise<unknown> =>
-      site.begin().then(
-        () => 'taken',
+      openSocket(server.port).then(
+        (socket) => {
+          socket.destroy();
+          return 'taken';
+        },
         ({ code }) => code,
       );
     await expect.poll(fate).toBe('ECONNREFUSED');
@@ -44,7 +52,7 @@ describe('SIGTERM', () => {
   });
 
   test('does not wait for sessions and connections that do nothing', async () => {
-    const { server } = await LargeSite.start(scope, { args: FOREVER });
+    const { server } = await LargeSite.start(scope, { args: FOREVER, env });
     const client = await connectClient(scope, server.address);
     expect((await client.request({ host: 'large.test', path: '/none' })).status).toBe(404);
     await connectClient(scope, server.address).then(({ session }) => session.ping());
@@ -57,21 +65,8 @@ describe('SIGTERM', () => {
     expect(await server.exited).toBe(0);
   });
 
-  test('does not wait for programs that keep their connection to the local HTTP proxy', async () => {
-    const port = await httpServer(scope, (_request, response) => response.end('done'));
-    const { connect: local } = await startTunnel(scope, { allow: ['127.0.0.1:*'] });
-    const agent = new Agent({ keepAlive: true });
-    scope.defer(() => agent.destroy());
-    const options = { host: '127.0.0.1', port: local.port, path: `http://127.0.0.1:${port}/`, agent };
-    const [answer] = await once(httpGet(options), 'response');
-    answer.resume();
-    await once(answer, 'end');
-    local.kill('SIGTERM');
-    expect(await local.exited).toBe(0);
-  });
-
   test('cuts off what has not ended when the time is up', async () => {
-    const site = await LargeSite.start(scope, { args: ['--limit', 'drain-timeout=300'] });
+    const site = await LargeSite.start(scope, { args: ['--limit', 'drain-timeout=300'], env });
     const download = await site.begin();
     site.server.kill('SIGINT'); // does the same
     expect(await site.server.exited).toBe(0);
@@ -79,13 +74,26 @@ describe('SIGTERM', () => {
   });
 
   test.each(['SIGTERM', 'SIGINT'] as const)('%s ends at once what drains already', async (signal) => {
-    const site = await LargeSite.start(scope, { args: FOREVER });
+    const site = await LargeSite.start(scope, { args: FOREVER, env });
     await site.begin();
     site.server.kill('SIGTERM');
     await site.server.next('draining');
     site.server.kill(signal);
     expect(await site.server.exited).toBe(null);
   });
+});
+
+test('SIGTERM does not wait for programs that keep their connection to the local HTTP proxy', async () => {
+  const port = await httpServer(scope, (_request, response) => response.end('done'));
+  const { connect: local } = await startTunnel(scope, { allow: ['127.0.0.1:*'] });
+  const agent = new Agent({ keepAlive: true });
+  scope.defer(() => agent.destroy());
+  const options = { host: '127.0.0.1', port: local.port, path: `http://127.0.0.1:${port}/`, agent };
+  const [answer] = await once(httpGet(options), 'response');
+  answer.resume();
+  await once(answer, 'end');
+  local.kill('SIGTERM');
+  expect(await local.exited).toBe(0);
 });
 
 test.skipIf(process.platform !== 'linux')(

@@ -67,7 +67,7 @@ describe.skipIf(!has('systemd-notify') || !has('perl'))('what systemd is told', 
 
   test('that it stops, before anything is let end', async () => {
     const { path: NOTIFY_SOCKET, told } = await listener();
-    const site = await LargeSite.start(scope, { env: { NOTIFY_SOCKET } });
+    const site = await LargeSite.start(scope, { env: { NOTIFY_SOCKET, KEYMUX_SINGLE_PROCESS: 'false' } });
     const { server } = site;
     await site.begin();
     server.kill('SIGTERM');
@@ -127,7 +127,7 @@ describe('a socket that systemd passes', () => {
         { LISTEN_FDS: '2', LISTEN_FDNAMES: 'other:ours' },
         { through: OURS, passed },
       );
-    const origin = await start(...ORIGIN, '--listen', 'systemd:ours');
+    const origin = await start(...ORIGIN, '--single-process', 'false', '--listen', 'systemd:ours');
     expect(origin.address).toBe('a Unix socket of systemd');
     const client = await connectClient(scope, `unix:${file('socket')}`);
     expect((await client.request({ host: HOST, path: '/' })).status).toBe(200);

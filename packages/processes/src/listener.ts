@@ -39,7 +39,7 @@ interface Internals {
  */
 export async function bindListener(options: ListenOptions & { fd?: number }): Promise<Listener> {
   const { path, host = '127.0.0.1', port = 0, fd } = options;
-  if (fd !== undefined) return made({ address: '' }, create(null, -1, -1, fd));
+  if (fd !== undefined) return made({ address: '' }, create(null, 0, -1, fd));
   if (path !== undefined) return made({ address: path }, create(path, -1, -1));
   const { address, family } = await lookup(host);
   const handle = create(address, port, family === 6 ? 6 : 4);

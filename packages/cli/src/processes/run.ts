@@ -27,6 +27,7 @@ const SCRIPT = fileURLToPath(new URL('../../bin/keymux-process.js', import.meta.
 /** What processes get of the environment. The keeper needs more, to find an ssh-agent, and to ask for passphrases. */
 const ENVIRONMENT = ['LANG', 'LC_ALL', 'NO_COLOR', 'PATH', 'TERM', 'TZ'];
 const KEEPERS_ENVIRONMENT = [
+  'CREDENTIALS_DIRECTORY',
   'DISPLAY',
   'HOME',
   'SSH_ASKPASS',
@@ -82,7 +83,11 @@ export async function runProcesses(
       given = { ...next.given, ...fixed };
       config = { ...next.config, ...Object.fromEntries(FIXED.map((name) => [name, config[name]])) };
     };
-    await serveUntilSignal(command.name, { reload, close: () => admin.drain() }, admin.address, output, stop);
+    const close = (): Promise<void> => {
+      listener.close(); // else who comes now would wait in it for somebody to accept
+      return admin.drain();
+    };
+    await serveUntilSignal(command.name, { reload, close }, admin.address, output, stop);
   } finally {
     listener.close();
   }
