@@ -16,7 +16,7 @@ export interface Running {
 
 /** What a process may have of the system, beside its sockets. */
 export interface Permissions {
-  /** Files and directories, absolute; `*` for all. */
+  /** Files and directories, absolute; `DIRECTORY/*` for what may yet come there, `*` for all. */
   readonly read: readonly string[];
   readonly write: readonly string[];
   readonly threads: boolean;
@@ -67,7 +67,10 @@ export function spawnRole({ script, args, permissions, env, stdin, user }: Spawn
 /** As Node's options; undefined if this Node has no permissions, or cannot tell such paths. */
 function permissionFlags({ read, write, threads }: Permissions): string[] | undefined {
   const permission = ['--permission', '--experimental-permission'].find(has);
-  if (permission === undefined || [...read, ...write].some((path) => path !== '*' && /[,*]/.test(path)))
+  if (
+    permission === undefined ||
+    [...read, ...write].some((path) => /[,*]/.test(path.replace(/(^|\/)\*$/, '')))
+  )
     return undefined;
   return [
     permission,

@@ -10,7 +10,19 @@ export async function programFiles(script: string): Promise<string[]> {
     if (ours === undefined) continue;
     found.add(await realpath(modules)).add(modules);
     // Links, where packages are developed.
-    for (const name of ours) found.add(await realpath(join(modules, '@keymux', name)));
+    for (const name of ours) {
+      const linked = await realpath(join(modules, '@keymux', name));
+      found.add(linked);
+      for (const place of placesBetween(linked, folder)) found.add(place);
+    }
   }
   return [...found];
+}
+
+/** Where Node looks for packages on the way up; some versions end where they may not look, also if there is nothing. */
+function placesBetween(linked: string, folder: string): string[] {
+  const places: string[] = [];
+  for (let above = dirname(linked); above.startsWith(`${folder}/`); above = dirname(above))
+    places.push(join(above, 'node_modules', '*'));
+  return places;
 }
