@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { Channel, type Offer, Relay } from '@keymux/hand-over';
+import { Channel, Relay } from '@keymux/hand-over';
+import { expect } from 'vitest';
 import type { Scope } from './scope.ts';
 
 const SERVER = fileURLToPath(new URL('./moving-server.js', import.meta.url));
@@ -53,17 +54,18 @@ export class Mover {
 /** Two such processes, each of which gives to the other by way of this one. */
 export class Movers {
   readonly all: readonly [Mover, Mover];
-  readonly offers: Offer[] = [];
+  /** Types of the messages that were passed on, in their order. */
+  readonly passed: string[] = [];
   port = 0;
 
   private constructor(scope: Scope, kind: string) {
     const start = (): Mover => new Mover(scope, fork(SERVER, [kind], { execArgv: [] }));
     this.all = [start(), start()];
-    const relay = new Relay((offer, giver) => {
-      this.offers.push(offer);
-      return this.all.find(({ channel }) => channel !== giver)?.channel;
-    });
-    for (const { channel } of this.all) relay.connect(channel);
+    const relay = new Relay((_, giver) => this.all.find(({ channel }) => channel !== giver)?.channel);
+    for (const { channel } of this.all) {
+      relay.connect(channel);
+      channel.on('message', ({ type }) => this.passed.push(type));
+    }
   }
 
   /** The first of them listens. */
@@ -75,17 +77,9 @@ export class Movers {
     return movers;
   }
 
-  /** Moves all sessions back and forth until `done` has settled; returns how often. */
-  async moveUntil(done: Promise<unknown>): Promise<number> {
-    let over = false;
-    const end = (): void => {
-      over = true;
-    };
-    done.then(end, end);
-    for (let moves = 0; ; moves++) {
-      if (over) return moves;
-      const results = await (this.all[moves % 2] as Mover).give();
-      if (results.some((result) => result !== 'given')) throw new Error(results.join());
-    }
+  /** Resolves when the second has accepted what the first offers, and the first has heard of it. */
+  async accepted(): Promise<void> {
+    await expect.poll(() => this.passed).toContain('hand-over.ready');
+    await this.all[0].sessions();
   }
 }

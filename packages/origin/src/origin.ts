@@ -3,12 +3,14 @@ import { STATUS_CODES } from 'node:http';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Keeper, SHARED_KEY_PREFERENCE } from '@keymux/keys';
-import { acceptMethods, type KeyInfo, type Level, SAFE_METHODS } from '@keymux/session';
+import { acceptMethods, type KeyInfo, type Level, SAFE_METHODS, UsageError } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
   type ListenTarget,
   MessageError,
+  type Movable,
+  type Moved,
   type MuxSession,
   type MuxStream,
   NegotiationRejectedError,
@@ -19,6 +21,7 @@ import {
 } from '@keymux/streams';
 import { type Demand, demandHeaders, SEALED_DEMAND } from './demand.ts';
 import { type OriginRequest, type OriginResponse, SealingUnavailableError } from './handler.ts';
+import { OriginSession } from './movable-origin.ts';
 import { type HostOptions, Router } from './router.ts';
 
 export interface OriginOptions extends Omit<SessionServerOptions, 'keeper'> {
@@ -60,6 +63,7 @@ interface OriginEvents {
 /** Serves several hosts over keymux and SPDY/3.1 sessions, each host with its own key. */
 export class Origin extends EventEmitter<OriginEvents> {
   readonly #server: SessionServer;
+  readonly #sessions = new WeakMap<MuxSession, OriginSession>();
   #router: Router;
 
   constructor(options: OriginOptions) {
@@ -67,9 +71,11 @@ export class Origin extends EventEmitter<OriginEvents> {
     this.#router = new Router(options.hosts);
     this.#server = new SessionServer(serverOptions(options));
     this.#server.on('session', (session, peer) => {
+      const served = new OriginSession(session);
+      this.#sessions.set(session, served);
       session.on('stream', (stream) => {
         if (stream.unidirectional) stream.destroy();
-        else stream.holdUntil(this.#serve(session, stream, peer));
+        else stream.holdUntil(served.answers(this.#serve(session, stream, peer)));
       });
       this.emit('session', session, peer);
     });
@@ -89,6 +95,29 @@ export class Origin extends EventEmitter<OriginEvents> {
     const router = new Router(options.hosts);
     this.#server.reconfigure(serverOptions(options));
     this.#router = router;
+  }
+
+  get sessions(): ReadonlySet<MuxSession> {
+    return this.#server.sessions;
+  }
+
+  /**
+   * A session to be handed over to an origin in another process (spec 13). From the first attempt on new requests wait, until those that are being answered are
+   * done; then they go along. If the attempt fails before the session has left, they are answered here. Throws UsageError `ERR_KEYMUX_HAND_OVER` if the
+   * session is not one of this origin.
+   */
+  movable(session: MuxSession): Movable {
+    const served = this.#sessions.get(session);
+    if (served !== undefined) return served;
+    throw new UsageError('ERR_KEYMUX_HAND_OVER', 'the session is not one of this origin');
+  }
+
+  /** Goes on with a session that `movable` of an origin in another process gave. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
+  takeOver(moved: Moved): MuxSession {
+    const session = this.#server.takeOver(moved);
+    // What still comes of requests that were answered is not wanted.
+    for (const stream of session.streams) if (stream.responded) stream.resume();
+    return session;
   }
 
   listen(target: ListenTarget): ReturnType<SessionServer['listen']> {

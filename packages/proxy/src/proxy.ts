@@ -2,13 +2,15 @@ import { EventEmitter } from 'node:events';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Keeper } from '@keymux/keys';
-import { acceptMethods, type Level } from '@keymux/session';
+import { acceptMethods, type Level, UsageError } from '@keymux/session';
 import {
   decodeRequest,
   encodeResponse,
   halfOfDescriptors,
   type ListenTarget,
   MessageError,
+  type Movable,
+  type Moved,
   type MuxSession,
   type MuxStream,
   Quota,
@@ -20,9 +22,10 @@ import {
 import { parseDestination } from './authority.ts';
 import { DialError, type DialOptions, dial } from './dialer.ts';
 import { type ProxyLimits, type TunnelLimits, tunnelLimits } from './limits.ts';
+import { isHandedOver, MovableProxySession, type ProxySession, readTunnels } from './movable-proxy.ts';
 import { permits } from './permit-open.ts';
 import { DestinationPolicy } from './policy.ts';
-import { joinStreams } from './tunnel.ts';
+import { Tunnel } from './tunnel.ts';
 
 export interface ProxyOptions extends Omit<SessionServerOptions, 'keeper'> {
   /** Who holds the keys that clients may use; without one the proxy speaks plain SPDY/3.1. */
@@ -71,6 +74,7 @@ interface Rules {
 /** A CONNECT proxy for keymux and SPDY/3.1 clients. It passes tunnels on as they come and opens none of them. */
 export class ConnectProxy extends EventEmitter<ProxyEvents> {
   readonly #server: SessionServer;
+  readonly #sessions = new WeakMap<MuxSession, ProxySession>();
   #rules: Rules;
   readonly #tunnels: Quota;
   readonly #dials: Quota;
@@ -84,9 +88,11 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     this.#dials = new Quota(limits.dials, limits.dialsPerClient);
     this.#server = new SessionServer(serverOptions(options));
     this.#server.on('session', (session, peer, client) => {
+      const proxied = { session, peer, client, tunnels: new Set<Tunnel>(), asking: new Set<MuxStream>() };
+      this.#sessions.set(session, proxied);
       session.on('stream', (stream) => {
         if (stream.unidirectional) stream.destroy();
-        else stream.holdUntil(this.#serve(stream, peer, client));
+        else stream.holdUntil(this.#serve(stream, proxied));
       });
       this.emit('session', session, peer);
     });
@@ -128,9 +134,54 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     await this.close();
   }
 
-  async #serve(stream: MuxStream, peer: string, client: string): Promise<void> {
+  /**
+   * A session with all its tunnels, to be handed over to a proxy in another process (spec 13). Connections to destinations go along; a CONNECT that is not
+   * answered yet is carried out from the start there. What streams that are over have left for destinations is sent from here still. Throws UsageError
+   * `ERR_KEYMUX_HAND_OVER` if the session is not one of this proxy.
+   */
+  movable(session: MuxSession): Movable {
+    const proxied = this.#sessions.get(session);
+    if (proxied !== undefined) return new MovableProxySession(proxied);
+    throw new UsageError('ERR_KEYMUX_HAND_OVER', 'the session is not one of this proxy');
+  }
+
+  /** Goes on with a session that `movable` of a proxy in another process gave. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
+  takeOver({ state, socket }: Moved): MuxSession {
+    const moved = readTunnels(state);
+    const session = this.#server.takeOver({ state: moved.state, socket });
+    const proxied = this.#sessions.get(session) as ProxySession;
+    for (const { streamId, place, unsent } of moved.tunnels) {
+      const stream = session.stream(streamId);
+      const destination = socket(place);
+      if (stream === undefined) {
+        destination.destroy();
+        continue;
+      }
+      this.#tunnels.add(proxied.client);
+      destination.once('close', () => this.#tunnels.release(proxied.client));
+      const tunnel = this.#join(stream, destination, proxied);
+      for (const bytes of unsent) if (!tunnel.write(bytes)) stream.pause();
+      if (stream.inheritsOutput) destination.pause();
+    }
+    for (const stream of session.streams) {
+      if (moved.asking.has(stream.id)) stream.holdUntil(this.#serve(stream, proxied));
+      else if (stream.responded && stream.listenerCount('data') === 0) stream.resume(); // it was refused, or its tunnel is over
+    }
+    return session;
+  }
+
+  #join(stream: MuxStream, socket: Socket, { tunnels }: ProxySession): Tunnel {
+    const tunnel = new Tunnel(stream, socket);
+    tunnels.add(tunnel);
+    socket.once('close', () => tunnels.delete(tunnel));
+    return tunnel;
+  }
+
+  async #serve(stream: MuxStream, proxied: ProxySession): Promise<void> {
+    const { peer, client, asking } = proxied;
     let destination = '';
     let socket: Socket | undefined;
+    asking.add(stream);
     try {
       const request = decodeRequest(stream.headers);
       destination = request.method === 'CONNECT' ? request.path : request.host;
@@ -141,10 +192,12 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
       }
       this.#report(stream, peer, destination, 200);
       stream.respond(encodeResponse(200, 'Connection Established'));
-      joinStreams(stream, socket);
+      this.#join(stream, socket, proxied);
     } catch (error) {
       socket?.destroy();
-      this.#refuse(stream, peer, destination, error as Error);
+      if (!isHandedOver({ stream })) this.#refuse(stream, peer, destination, error as Error);
+    } finally {
+      asking.delete(stream);
     }
   }
 

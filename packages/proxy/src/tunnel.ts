@@ -1,27 +1,74 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { type MuxStream, Written } from '@keymux/streams';
 
 /**
  * Joins two duplex streams: bytes, backpressure and half-close in both directions. When one fails or goes away, so
  * does the other.
  */
 export function joinStreams(a: Duplex, b: Duplex): void {
-  relay(a, b);
-  relay(b, a);
+  relay(a, b, (chunk) => b.write(chunk));
+  relay(b, a, (chunk) => a.write(chunk));
 }
 
-/** One direction, and what the end of its source does. Not by `pipe`, which keeps three times as much memory for a tunnel that is idle. */
-function relay(from: Duplex, to: Duplex): void {
-  from.on('data', (chunk: Uint8Array) => {
-    if (!to.write(chunk)) from.pause();
-  });
-  to.on('drain', () => from.resume());
-  from.on('end', () => to.end());
-  from.on('error', ignore); // it shows in `errored`
-  from.on('close', () => {
+/** A stream and the connection to its destination, joined, that another process can go on with (spec 13.10). */
+export class Tunnel {
+  readonly stream: MuxStream;
+  readonly socket: Socket;
+  readonly #written = new Written();
+  readonly #part: () => void;
+
+  constructor(stream: MuxStream, socket: Socket) {
+    this.stream = stream;
+    this.socket = socket;
+    const toStream = relay(socket, stream, (chunk) => stream.write(chunk));
+    const toSocket = relay(stream, socket, (chunk) => this.write(chunk));
+    this.#part = () => {
+      toStream();
+      toSocket();
+    };
+  }
+
+  /** Sends something to the destination. Returns whether it is ready for more. */
+  write(chunk: Uint8Array): boolean {
+    this.#written.add([chunk]);
+    return this.socket.write(chunk, () => this.#written.shift());
+  }
+
+  /** Has the stream take what was read from the destination. */
+  settle(): void {
+    while (this.socket.read() !== null);
+  }
+
+  /** Lets go of both, of which neither side hears; returns what the destination has not taken, in order. */
+  release(): Uint8Array[] {
+    this.#part();
+    const unsent = this.#written.takeBack(this.socket);
+    this.socket.destroy();
+    return unsent;
+  }
+}
+
+/** One direction, and what the end of its source does. Not by `pipe`, which keeps three times as much memory for a tunnel that is idle. Returns what ends it. */
+function relay(from: Duplex, to: Duplex, write: (chunk: Uint8Array) => boolean): () => void {
+  const data = (chunk: Uint8Array): void => {
+    if (!write(chunk)) from.pause();
+  };
+  const drain = (): void => void from.resume();
+  const end = (): void => void to.end();
+  const close = (): void => {
     const proper = from.readableEnded && from.writableFinished && from.errored === null;
     if (!proper) cut(to, from.errored ?? new Error('the other side of the tunnel closed early'));
-  });
+  };
+  from.on('data', data);
+  to.on('drain', drain);
+  from.on('end', end);
+  from.on('error', ignore); // it shows in `errored`
+  from.on('close', close);
+  return () => {
+    from.off('data', data).off('end', end).off('close', close);
+    to.off('drain', drain);
+  };
 }
 
 function ignore(): void {}

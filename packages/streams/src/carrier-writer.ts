@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { unwritten } from './socket-handle.ts';
+import { Written } from './written.ts';
 
 /** How long a carrier may take to send what is left and to close, in milliseconds. */
 const LINGER = 5_000;
@@ -8,8 +8,7 @@ const LINGER = 5_000;
 /** Writes lists of buffers to a carrier in one system call where it can, and tells when it takes more. */
 export class CarrierWriter {
   readonly #carrier: Duplex;
-  /** What was written and is not known to be taken, oldest first. */
-  readonly #written: (readonly Uint8Array[])[] = [];
+  readonly #written = new Written();
   #blocked = false;
 
   constructor(carrier: Duplex, onReady: () => void) {
@@ -36,7 +35,7 @@ export class CarrierWriter {
       this.#written.shift();
       onTaken?.();
     };
-    this.#written.push(buffers);
+    this.#written.add(buffers);
     this.#carrier.cork();
     for (const [i, buffer] of buffers.entries()) {
       this.#blocked = !this.#carrier.write(buffer, i === last ? taken : undefined);
@@ -46,7 +45,7 @@ export class CarrierWriter {
 
   /** What the kernel has not taken of what was written to a socket, in order. The socket must be destroyed in the same turn. */
   takeBack(socket: Socket): Uint8Array[] {
-    return lastBytes(this.#written.flat(), unwritten(socket));
+    return this.#written.takeBack(socket);
   }
 
   /** Sends what is left, then closes; a peer that does not close its side in time is cut off. */
@@ -58,18 +57,4 @@ export class CarrierWriter {
     carrier.end();
     carrier.resume();
   }
-}
-
-/** The last `count` bytes of what lies in `buffers`. */
-function lastBytes(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
-  const last: Uint8Array[] = [];
-  let left = count;
-  for (let i = buffers.length - 1; i >= 0 && left > 0; i--) {
-    const buffer = buffers[i] as Uint8Array;
-    const part = left < buffer.length ? buffer.subarray(buffer.length - left) : buffer;
-    left -= part.length;
-    last.unshift(part);
-  }
-  if (left > 0) throw new Error('a socket has more to write than it was given');
-  return last;
 }

@@ -49,3 +49,4 @@ export {
 } from './stream-security.ts';
 export { connectSocket, type SocketAddress } from './tcp.ts';
 export { connectWebSocket, SUBPROTOCOL } from './websocket.ts';
+export { Written } from './written.ts';
