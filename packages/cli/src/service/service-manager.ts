@@ -91,7 +91,7 @@ function sendByTool(socket: string): Send {
   return async (assignments) => void (await run('systemd-notify', [...assignments], options));
 }
 
-function reasonOf({ message, ...rest }: Error & { code?: unknown; killed?: boolean }): string {
-  if (rest.code === 'ENOENT') return 'there is no program systemd-notify';
-  return rest.killed ? 'systemd-notify did not end' : (message.split('\n').at(-1) || message).trim();
+function reasonOf({ message, code, killed }: Error & { code?: unknown; killed?: boolean }): string {
+  if (code === 'ENOENT') return 'there is no program systemd-notify';
+  return killed ? 'systemd-notify did not end' : (message.trim().split('\n').at(-1) ?? '');
 }
