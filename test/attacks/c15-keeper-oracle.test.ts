@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { encodeKeyNego } from '@keymux/frames';
 import { ALGORITHM, type Keeper, type RunContext, type Step } from '@keymux/keys';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HELLO } from '../support/keeper-messages.ts';
 import { type KeeperProcess, startKeeper } from '../support/keeper-process.ts';
 import { keeperOf } from '../support/library.ts';
-import { connectKeeper, frameOf, HELLO, RawCaller } from '../support/remote-keepers.ts';
+import { connectKeeper, frameOf, RawCaller } from '../support/remote-keepers.ts';
 import { Scope } from '../support/scope.ts';
 import { ALPHA, BETA, codeOf, failureOf, Keys } from '../support/victims.ts';
 

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { ALGORITHM, type Offer, type RunContext, type Step } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Attacker } from '../support/attacker.ts';
+import { HELLO, message } from '../support/keeper-messages.ts';
 import { startKeeper } from '../support/keeper-process.ts';
 import { KeeperDouble } from '../support/keepers.ts';
-import { connectKeeper, HELLO, message, RawCaller } from '../support/remote-keepers.ts';
+import { connectKeeper, RawCaller } from '../support/remote-keepers.ts';
 import { Scope } from '../support/scope.ts';
 import {
   ALPHA,

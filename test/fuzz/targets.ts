@@ -10,6 +10,7 @@ import { handshake } from './targets/handshake.ts';
 import { headerBlock } from './targets/header-block.ts';
 import { identityFile } from './targets/identity-file.ts';
 import { inflate } from './targets/inflate.ts';
+import { keeperCaller } from './targets/keeper-caller.ts';
 import { keyFiles } from './targets/key-files.ts';
 import { knownHosts } from './targets/known-hosts.ts';
 import { model } from './targets/model.ts';
@@ -34,6 +35,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   spipedHandshake,
   spipedPackets,
   frontHello,
+  keeperCaller,
   keyFiles,
   identityFile,
   knownHosts,

@@ -8,6 +8,7 @@ import {
   RemoteKeeper,
 } from '@keymux/keeper';
 import type { KeyHolder, Step } from '@keymux/keys';
+import { message, messagesIn } from './keeper-messages.ts';
 import type { Scope } from './scope.ts';
 
 /** A keeper behind a socket, and its log. */
@@ -74,14 +75,7 @@ export class RawCaller {
 
   /** Heads of all messages so far, with the length of what came beside them. */
   get replies(): Record<string, unknown>[] {
-    const all = Buffer.concat(this.#chunks);
-    const found: Record<string, unknown>[] = [];
-    for (let at = 0; at + 8 <= all.length; at += 4 + all.readUInt32BE(at)) {
-      const end = at + 8 + all.readUInt32BE(at + 4);
-      if (end > all.length) break;
-      found.push(JSON.parse(all.toString('utf8', at + 8, end)));
-    }
-    return found;
+    return messagesIn(Buffer.concat(this.#chunks));
   }
 
   /** The `index`th reply, once it is there. */
@@ -95,16 +89,6 @@ export class RawCaller {
   }
 }
 
-/** A message of the keeper protocol, written a second time: `length (32) | head length (32) | head | data`. */
-export function message(head: unknown, data: Uint8Array = new Uint8Array(0)): Buffer {
-  const text = typeof head === 'string' ? Buffer.from(head) : Buffer.from(JSON.stringify(head));
-  const lengths = Buffer.alloc(8);
-  lengths.writeUInt32BE(4 + text.length + data.length);
-  lengths.writeUInt32BE(text.length, 4);
-  return Buffer.concat([lengths, text, data]);
-}
-
-export const HELLO = { type: 'hello', versions: [1] };
 export const CONTEXT = {
   role: 'initiator',
   initiator: 'client',

@@ -2,14 +2,9 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { ALGORITHM, type KeyHolder, Keyring, REJECT_REASON, type RunContext, type Step } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
+import { message } from '../../../test/support/keeper-messages.ts';
 import { KeeperDouble } from '../../../test/support/keepers.ts';
-import {
-  connectKeeper,
-  frameOf,
-  message,
-  serveKeeper,
-  throughSocket,
-} from '../../../test/support/remote-keepers.ts';
+import { connectKeeper, frameOf, serveKeeper, throughSocket } from '../../../test/support/remote-keepers.ts';
 import { Scope } from '../../../test/support/scope.ts';
 import { ALPHA, codeOf, failureOf, Keys } from '../../../test/support/victims.ts';
 import { connectUnix, KeeperServer, RemoteKeeper } from '../src/index.ts';
