@@ -7,6 +7,7 @@ import { keepsLevel } from './levels.ts';
 import type { Sender } from './sender.ts';
 import { addStream, bindDirection, type SessionState } from './state.ts';
 import type { Stream } from './stream.ts';
+import { enlarge } from './window-growth.ts';
 
 export interface OpenOptions {
   /** The stream has no payload: our direction ends with its headers. */
@@ -92,7 +93,7 @@ export class StreamCommands {
     stream.in.ended = unidirectional;
     stream.finished = fin;
     this.#sender.open(stream, { type: 'syn-stream', block, fin, keyId, unidirectional, associatedId });
-    this.#enlarge(stream);
+    enlarge(this.#state, this.#sender, stream);
     return id;
   }
 
@@ -127,7 +128,7 @@ export class StreamCommands {
       unidirectional: false,
       associatedId: 0,
     });
-    this.#enlarge(stream);
+    enlarge(this.#state, this.#sender, stream);
   }
 
   headers(id: number, headers: HeaderList): void {
@@ -200,12 +201,6 @@ export class StreamCommands {
     growth?.drained(receiveWindow, now);
     this.#sender.windowUpdate(stream, receiveWindow.tell());
     return true;
-  }
-
-  /** Lets a stream begin with a larger window, if the path has been found to need one. */
-  #enlarge(stream: Stream): void {
-    if (stream.in.ended || !this.#state.growth?.begun(stream.receiveWindow)) return;
-    this.#sender.windowUpdate(stream, stream.receiveWindow.tell());
   }
 
   save(writer: StateWriter): void {

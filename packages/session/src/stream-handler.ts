@@ -15,6 +15,7 @@ import type { KeyInfo } from './key-port.ts';
 import type { Sender } from './sender.ts';
 import { addStream, bindDirection, removeIfOver, removeStream, type SessionState } from './state.ts';
 import type { Stream } from './stream.ts';
+import { enlarge } from './window-growth.ts';
 
 export type StreamFrame = SynStream | SynReply | Headers | RstStream | WindowUpdate | StreamEnd;
 
@@ -63,6 +64,8 @@ export class StreamHandler {
       key,
     });
     if (frame.fin) this.#endIn(stream);
+    // With its payload outside, the answer could no longer travel under another key (spec 4.5); it waits for SYN_REPLY.
+    else if (!payloadOutside) enlarge(state, this.#sender, stream);
   }
 
   /** @param block the plain header block of a frame that has one */

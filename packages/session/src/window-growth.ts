@@ -1,4 +1,7 @@
 import type { ReceiveWindow } from './flow-window.ts';
+import type { Sender } from './sender.ts';
+import type { SessionState } from './state.ts';
+import type { Stream } from './stream.ts';
 
 /** What the windows of a session may grow by, out of what it shares with others (spec 7.3). In bytes. */
 export interface WindowShare {
@@ -82,6 +85,7 @@ export class WindowGrowth {
 
   /** A new stream begins with what the one before it had grown to. Returns whether that is more than others have. */
   begun(window: ReceiveWindow): boolean {
+    if (window.grown > 0) return false;
     const bytes = this.#take(this.#proven);
     this.#proven = 0;
     window.grow(bytes);
@@ -123,4 +127,10 @@ export class WindowGrowth {
     this.#share.give(grown);
     this.#proven = Math.max(this.#proven, grown);
   }
+}
+
+/** Lets a new stream begin with a larger window, if the path has been found to need one. */
+export function enlarge({ growth }: SessionState, sender: Sender, stream: Stream): void {
+  if (stream.in.ended || !growth?.begun(stream.receiveWindow)) return;
+  sender.windowUpdate(stream, stream.receiveWindow.tell());
 }

@@ -95,8 +95,8 @@ class Peer {
   readonly #streams = new Map<number, number>();
   #unanswered: number | undefined;
 
-  constructor(share: WindowShare, config: Partial<SessionConfig> = {}) {
-    this.scripted = new ScriptedPeer({ windowShare: share, config });
+  constructor(share: WindowShare, config: Partial<SessionConfig> = {}, keys = false) {
+    this.scripted = new ScriptedPeer({ windowShare: share, config, keys });
     this.opens(1);
   }
 
@@ -190,15 +190,38 @@ describe('whatever a peer does, windows are bounded', () => {
     expect(share.taken).toBe(grown);
     session.consume(1, 1);
     expect(share.taken).toBe(0);
-    for (const id of [3, 5]) {
+    const windows = [3, 5].map((id) => {
       peer.opens(id);
+      const window = peer.window(id);
       session.reply(id, [[':status', '200']]);
       peer.look();
-    }
-    expect([peer.window(3), peer.window(5)]).toEqual([256 * KIB + grown, 256 * KIB]);
+      expect(peer.window(id)).toBe(window);
+      return window;
+    });
+    expect(windows).toEqual([256 * KIB + grown, 256 * KIB]);
     expect(share.taken).toBe(grown);
     peer.scripted.sends({ type: 'rst-stream', streamId: 3, status: 5 });
     expect(share.taken).toBe(0);
+  });
+
+  test('a stream with its payload outside has it with the answer, which can still be under another key', () => {
+    const peer = new Peer(new PlainShare(), {}, true);
+    const { scripted } = peer;
+    for (const keyId of [1, 2]) scripted.establish({ keyId, authority: 'a' });
+    peer.sendsWindow(100);
+    peer.answersPing();
+    for (let i = 0; i < 4; i++) peer.sendsWindow(100);
+    scripted.sends({ type: 'rst-stream', streamId: 1, status: 5 });
+    scripted.seals(1, { type: 'syn-stream', streamId: 3, slot: 1, payloadOutside: true });
+    expect(scripted.sees()).toEqual([]);
+    scripted.session.reply(3, [[':status', '200']], { keyId: 2 });
+    const frames = scripted.sees();
+    expect(frames).toMatchObject([
+      { under: 2, type: 'key-switch' },
+      { under: 2, type: 'syn-reply' },
+      { under: 2, type: 'window-update', streamId: 3 },
+    ]);
+    expect(frames[2]?.delta).toBeGreaterThan(MIB);
   });
 
   test('a session without a share has the windows that it began with', () => {

@@ -102,7 +102,7 @@ async function throughProxy(params: Params, proxy: number, keys: Keys): Promise<
   const inner = await outer.through(
     LOCALHOST,
     origin,
-    { key, selfProtected: true },
+    { key, selfProtected: true, eager: true },
     { keeper: end.keeper, config },
   );
   const endKey = await inner.negotiate({ algorithm, label: end.label });
