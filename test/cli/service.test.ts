@@ -188,6 +188,7 @@ describe('a socket that systemd passes', () => {
       });
       await once(child.stderr, 'data'); // it says that it listens
       await expect.poll(() => get(`127.0.0.1:${port}`)).toBe(0);
+      await expect.poll(() => events).toMatch(/"listening"/);
       child.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);
       expect(jsonLines(events).map(({ event }) => event)).toEqual(
