@@ -29,8 +29,8 @@ const FORGETS = 1.1;
 const MEASURES_EVERY = 10_000;
 
 /**
- * Lets the windows of streams grow to what the path can hold (spec 2.5): when a stream that is read fast enough has used up most of its window within a round
- * trip, and more came after the last time that it had grown. Who reads slowly keeps what he has. Times are milliseconds, sizes bytes.
+ * Lets the windows of streams grow to what the path can hold (spec 2.5): when more than a third of a window is read within a round trip, and growing has
+ * helped so far. Who reads slowly keeps what he has. Times are milliseconds, sizes bytes.
  */
 export class WindowGrowth {
   readonly #share: WindowShare;

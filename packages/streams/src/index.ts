@@ -49,4 +49,5 @@ export {
 } from './stream-security.ts';
 export { connectSocket, type SocketAddress } from './tcp.ts';
 export { connectWebSocket, SUBPROTOCOL } from './websocket.ts';
+export { type ClosableShare, type WindowLimits, WindowPool } from './window-pool.ts';
 export { Written } from './written.ts';

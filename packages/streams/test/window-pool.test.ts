@@ -1,7 +1,6 @@
 import { type Duplex, Duplex as DuplexStream, duplexPair, PassThrough } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
-import { encodeRequest, encodeResponse, MuxSession, type MuxStream } from '../src/index.ts';
-import { WindowPool } from '../src/window-pool.ts';
+import { encodeRequest, encodeResponse, MuxSession, type MuxStream, WindowPool } from '../src/index.ts';
 
 describe('what windows may grow by (spec 7.3)', () => {
   const limits = { windowGrowth: 100, windowGrowthPerClient: 60 };
