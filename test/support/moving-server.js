@@ -85,7 +85,9 @@ const orders = {
 
 process.on('message', async (message) => {
   const order = orders[message?.order];
-  if (order !== undefined) process.send({ answer: message.id, ...(await order(message)) });
+  if (order === undefined) return;
+  const answer = { answer: message.id, ...(await order(message)) };
+  if (process.connected) process.send(answer);
 });
 process.on('disconnect', () => {
   if (process.env.STAYS === undefined) process.exit();
