@@ -46,7 +46,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   pipe: ['keys'],
   keeper: ['keys'],
   'hand-over': ['frames', 'keys', 'session', 'streams'],
-  processes: ['hand-over', 'keeper', 'keys'],
+  processes: ['hand-over', 'keeper', 'keys', 'streams'],
   trace: ['frames', 'keys'],
   cli: [
     'frames',

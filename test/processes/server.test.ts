@@ -41,10 +41,15 @@ describe.skipIf(process.platform !== 'linux')('a server of several processes', (
   test('is a keeper and workers, each bounded, and ends whole, with status 0', async () => {
     const { family, connect } = await originOf(2);
     expect(family.admin.events.map(({ event, process }) => process ?? event)).toEqual([
-      ...['keeper', 'worker 1', 'worker 2'],
+      ...['keeper', 'acceptor', 'worker 1', 'worker 2'],
       'listening',
     ]);
-    expect(family.admin.all('process-start').map(({ restricted }) => restricted)).toEqual([true, true, true]);
+    expect(family.admin.all('process-start').map(({ restricted }) => restricted)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
     const { client, request } = await connect();
     await tell(client.request(request));
     await client.close();
@@ -70,7 +75,8 @@ describe.skipIf(process.platform !== 'linux')('a server of several processes', (
     expect(await foundInMemory(family.pid('keeper'), longTerm)).toEqual(['K', 'Kpsk']);
     // Each has the host's name, which shows that its memory was searched.
     const control = { ...longTerm, control: ALPHA };
-    expect(await foundInMemory(family.pid('worker 1'), control)).toEqual(['control']);
+    for (const name of ['acceptor', 'worker 1'])
+      expect(await foundInMemory(family.pid(name), control)).toEqual(['control']);
     expect(await foundInMemory(family.admin.pid, control)).toEqual(['control']);
   });
 
@@ -92,7 +98,8 @@ describe.skipIf(process.platform !== 'linux')('a server of several processes', (
 
   test('of which a worker is killed: it is said and replaced', async () => {
     const { family, connect } = await originOf(1);
-    const { client } = await connect();
+    const { client, request } = await connect();
+    await tell(client.request(request)); // so the worker has it
     const ended = client.session.closed;
     const replaced = family.replaced('worker 1');
     family.kill('worker 1');
@@ -140,7 +147,33 @@ describe.skipIf(process.platform !== 'linux')('a server of several processes', (
     const next = await ask(labels[1]);
     await tell(next.client.request({ ...REQUEST, key: next.key }));
     expect(codeOf(await failureOf(ask(labels[0])))).toBe('ERR_KEYMUX_KEY_FAILURE');
-    expect(family.admin.all('process-start')).toHaveLength(3);
+    expect(family.admin.all('process-start')).toHaveLength(4);
+  });
+
+  test('keeps what comes by WebSocket where it was accepted', async () => {
+    const { file, family } = await originOf(1);
+    const { keeper, labels } = await keeperOf({ file, authorities: [ALPHA] });
+    const client = await connectClient(scope, `ws://${family.address}`, { keeper });
+    const key = await client.negotiate({
+      ...{ algorithm: ALGORITHM.PSK_X25519, label: String(labels[0]), authority: ALPHA },
+    });
+    family.kill('worker 1');
+    await tell(client.request({ ...REQUEST, key }));
+  });
+
+  test('bounds the connections of a client in each worker', async () => {
+    const file = await makeKey(scope, ALPHA);
+    const limit = ['--limit', 'connections-per-client=3', '--workers', '1'];
+    const family = await ProcessFamily.start(scope, ['origin', '--key', `${ALPHA}=${file}`, ...limit]);
+    const { keeper, labels } = await keeperOf({ file, authorities: [ALPHA] });
+    const ask = async () => {
+      const client = await connectClient(scope, family.address, { keeper });
+      const request = { algorithm: ALGORITHM.PSK_X25519, label: String(labels[0]), authority: ALPHA };
+      await tell(client.request({ ...REQUEST, key: await client.negotiate(request) }));
+    };
+    for (let count = 0; count < 3; count++) await ask();
+    expect(await failureOf(ask())).toBeInstanceOf(Error);
+    expect(await family.admin.next('refused')).toMatchObject({ connections: 1 });
   });
 
   test('has no debugger to open', async () => {

@@ -50,7 +50,11 @@ export class ProcessFamily {
 
   /** Waits until none of them is there. */
   async gone(): Promise<void> {
-    const pids = this.pids;
+    await this.othersGone(this.pids);
+  }
+
+  /** Waits until none of these is there. */
+  async othersGone(pids: readonly number[]): Promise<void> {
     while ((await Promise.all(pids.map(isThere))).includes(true)) await delay(20);
   }
 }

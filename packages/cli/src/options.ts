@@ -63,7 +63,7 @@ const processOptions = {
   workers: { type: 'number', describe: 'How many processes share the sessions [one for each processor]' },
   user: {
     type: 'string',
-    describe: 'With root: whom the processes are run as that strangers talk to; the keeper is not',
+    describe: 'As root: who the processes are run as that strangers talk to; the keeper is not',
   },
   'single-process': {
     type: 'boolean',

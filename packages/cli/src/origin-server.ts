@@ -12,6 +12,7 @@ import { hostNames, type OriginConfig } from './commands/origin.ts';
 import { ConfigError } from './errors.ts';
 import { keyLogFiles } from './key-log-files.ts';
 import type { Output } from './output.ts';
+import { isHandedOver } from './processes/hand-on.ts';
 import { logRefusals } from './refusals.ts';
 import { keptFor } from './server-keeper.ts';
 
@@ -73,6 +74,7 @@ function logOrigin(server: Origin, output: Output): void {
   });
   server.on('session', (session, peer) => {
     session.on('close', (error) => {
+      if (isHandedOver(error)) return; // it goes on in another process, which tells its end
       if (error)
         output.log(
           { event: 'session-end', peer, error: error.message },

@@ -3,6 +3,7 @@ import { ConnectProxy, type ProxyOptions } from '@keymux/proxy';
 import type { ProxyConfig } from './commands/proxy.ts';
 import { keyLogFiles } from './key-log-files.ts';
 import type { Output } from './output.ts';
+import { isHandedOver } from './processes/hand-on.ts';
 import { logRefusals } from './refusals.ts';
 
 /** What the sessions of `keymux proxy` are to be. Throws ConfigError. */
@@ -35,8 +36,9 @@ export function createProxy(options: ProxyOptions, output: Output): ConnectProxy
     );
   });
   server.on('session', (session, peer) => {
-    output.log({ event: 'session', peer });
+    if (!session.takenOver) output.log({ event: 'session', peer });
     session.on('close', (error) => {
+      if (isHandedOver(error)) return; // it goes on in another process, which tells its end
       const why = error ? { code: (error as { code?: string }).code, message: error.message } : undefined;
       output.log(
         { event: 'session-end', peer, error: why },

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { type KeeperHoldings, type KeptKey, type KeyHolder, LocalKeeper } from '@keymux/keys';
-import type { ListenTarget } from '@keymux/streams';
+import type { ListenTarget, Movable, Moved, MuxSession } from '@keymux/streams';
 import type { z } from 'zod';
 import type { listenAddress } from './config.ts';
 import { readSettings } from './config.ts';
@@ -13,13 +13,22 @@ import { type KeeperOptions, refuseKeys, remoteKeeper, watchHosts } from './serv
 /** What serves sessions. */
 export interface Server<O> {
   listen(target: ListenTarget): Promise<AddressInfo | string>;
+  stopListening(): Promise<void>;
   close(): Promise<void>;
+  readonly sessions: ReadonlySet<MuxSession>;
+  movable(session: MuxSession): Movable;
+  takeOver(moved: Moved, limited?: boolean): MuxSession;
+  on(event: 'session', listener: (session: MuxSession) => void): unknown;
   /** Puts other options into the place of all that it has; what goes on goes on. Throws, and then all is as it was. */
   reconfigure(options: O): void;
 }
 
 export type ServerConfig = KeeperOptions &
-  ProcessOptions & { readonly listen: z.output<typeof listenAddress>; readonly keylog: readonly string[] };
+  ProcessOptions & {
+    readonly listen: z.output<typeof listenAddress>;
+    readonly keylog: readonly string[];
+    readonly behindFront?: boolean;
+  };
 
 /** Files and directories, besides the program's own. */
 export interface Files {
@@ -60,10 +69,9 @@ export async function runServer(
   output: Output,
 ): Promise<void> {
   const { config } = await readServerConfig(command, argv);
-  const workers = workersOf(config);
-  if (workers === 0) return runSingle(command, argv, config, output);
+  if (workersOf(config) === 0) return runSingle(command, argv, config, output);
   const { runProcesses } = await import('./processes/run.ts');
-  return runProcesses(command, argv, workers, output);
+  return runProcesses(command, argv, output);
 }
 
 async function runSingle(

@@ -112,9 +112,9 @@ export class Origin extends EventEmitter<OriginEvents> {
     throw new UsageError('ERR_KEYMUX_HAND_OVER', 'the session is not one of this origin');
   }
 
-  /** Goes on with a session that `movable` of an origin in another process gave. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
-  takeOver(moved: Moved): MuxSession {
-    const session = this.#server.takeOver(moved);
+  /** Goes on with a session that `movable` of an origin in another process gave; `limited` if it is new, and its client may have too many. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
+  takeOver(moved: Moved, limited = false): MuxSession {
+    const session = this.#server.takeOver(moved, limited);
     // What still comes of requests that were answered is not wanted.
     for (const stream of session.streams) if (stream.responded) stream.resume();
     return session;
@@ -122,6 +122,11 @@ export class Origin extends EventEmitter<OriginEvents> {
 
   listen(target: ListenTarget): ReturnType<SessionServer['listen']> {
     return this.#server.listen(target);
+  }
+
+  /** Takes no more connections, so that only its sessions are left; resolves when those that came before have become sessions or were closed. */
+  stopListening(): Promise<void> {
+    return this.#server.stopListening();
   }
 
   /** Stops listening and lets open streams end. */

@@ -1,101 +1,31 @@
 import type { AddressInfo } from 'node:net';
-import type { KeptKey } from '@keymux/keys';
+import { type Channel, Relay } from '@keymux/hand-over';
 import { Deferred } from './deferred.ts';
-import { ProcessError } from './errors.ts';
-import type { Listener } from './listener.ts';
-import { type Order, type Report, reportSchema } from './messages.ts';
-import { socketPair } from './socket-pair.ts';
-import type { Running } from './spawn.ts';
-import { type Exit, Supervised } from './supervised.ts';
-
-/** What became of a process. */
-export type ProcessReport =
-  | {
-      readonly event: 'process-start';
-      readonly process: string;
-      readonly pid: number;
-      readonly restricted: boolean;
-    }
-  | {
-      readonly event: 'process-exit';
-      readonly process: string;
-      readonly pid: number;
-      readonly code: number | null;
-      readonly signal: string | null;
-      /** What it has said of why. */
-      readonly reason: string | undefined;
-      /** Milliseconds until another one is started. */
-      readonly wait: number;
-    };
-
-export interface AdminOptions {
-  /** The options of the command. */
-  readonly settings: Readonly<Record<string, unknown>>;
-  /** Names of those that the keeper is not told: it has no use for them. */
-  readonly notForKeeper?: readonly string[];
-  readonly workers: number;
-  /** What workers listen with. */
-  readonly listener: Pick<Listener, 'handle' | 'place'>;
-  readonly spawn: (role: 'keeper' | 'worker', name: string) => Running;
-  /** Judges the options by what the keeper has, before anybody listens. What it throws ends the start. */
-  readonly check: (kept: readonly KeptKey[]) => void;
-  readonly report: (report: ProcessReport) => void;
-}
-
-/** A process and how far it is. */
-interface Member {
-  readonly name: string;
-  readonly supervised: Supervised;
-  begun: boolean;
-  serves: boolean;
-  /** What it has said of why it cannot go on. */
-  reason: string | undefined;
-  /** Who waits for its answer to `prepare`. */
-  onAnswer: ((answer: Report & { type: 'prepared' | 'refused' }) => void) | undefined;
-}
-
-/** The exit status of a program that failed for no reason that has one. */
-const FAILURE = 1;
+import type { ProcessError } from './errors.ts';
+import { Team, type TeamOptions } from './team.ts';
 
 /**
- * Starts and supervises the processes of a server: a keeper, which has the long-term keys, and workers, which have sessions. It touches no traffic and
- * has no keys. Each of them is started again if it ends.
+ * Starts and supervises the processes of a server. It touches no traffic and has no keys; sessions that go from one process to another pass through it sealed,
+ * with sockets that it does not read.
  */
 export class Admin {
-  readonly #options: AdminOptions;
-  readonly #keeper: Member;
-  readonly #workers: Member[];
-  readonly #started = new Deferred<void>();
+  readonly #relay = new Relay((_offer, giver) => this.#takerFor(giver));
   readonly #failed = new Deferred<ProcessError>();
-  #address: AddressInfo | string | undefined;
-  #settings: AdminOptions['settings'];
-  #isStarted = false;
+  readonly #retiring = new Set<Team>();
+  #team: Team | undefined;
+  #turn = 0;
   #stopping = false;
 
-  private constructor(options: AdminOptions) {
-    this.#options = options;
-    this.#settings = options.settings;
-    this.#keeper = this.#member('keeper', 'keeper');
-    this.#workers = Array.from({ length: options.workers }, (_, index) =>
-      this.#member('worker', `worker ${index + 1}`),
-    );
-  }
-
   /** Resolves when all processes serve. Rejects with ProcessError, or what `check` has thrown; then none is left. */
-  static async start(options: AdminOptions): Promise<Admin> {
-    const admin = new Admin(options);
-    try {
-      await admin.#started.promise;
-    } catch (error) {
-      await admin.kill();
-      throw error;
-    }
+  static async start(options: TeamOptions): Promise<Admin> {
+    const admin = new Admin();
+    await admin.#start(options);
     return admin;
   }
 
   /** Where the workers listen. */
   get address(): AddressInfo | string {
-    return this.#address as AddressInfo | string;
+    return this.#current.address;
   }
 
   /** Resolves if a process does not stay up; all others have been ended then. */
@@ -103,186 +33,51 @@ export class Admin {
     return this.#failed.promise;
   }
 
-  /**
-   * Puts other options into the place of those that all have: everybody reads what they name, and only if nobody refuses they take effect. Rejects with ProcessError,
-   * or what `check` throws, and then all is as it was.
-   */
-  async reload(settings: AdminOptions['settings'], check: AdminOptions['check']): Promise<void> {
-    const running = [this.#keeper, ...this.#workers].flatMap((member) => {
-      const { running } = member.supervised;
-      return running !== undefined && member.begun ? [{ member, running }] : [];
-    });
-    let accepted = false;
-    try {
-      const answers = running.map(({ member, running }) => this.#answer(member, running));
-      for (const { member, running: one } of running)
-        tell(one, { type: 'prepare', settings: this.#settingsFor(member, settings) });
-      const [kept] = await Promise.all(answers);
-      check(kept ?? []);
-      this.#settings = settings;
-      accepted = true;
-    } finally {
-      for (const { running: one } of running) tell(one, { type: 'apply', accepted });
-    }
+  /** As of Team. */
+  reload(settings: TeamOptions['settings'], check: TeamOptions['check']): Promise<void> {
+    return this.#current.reload(settings, check);
   }
 
-  /** What a process says to `prepare`: for what it has keys. */
-  #answer(member: Member, { exited }: Running): Promise<readonly KeptKey[]> {
-    const { promise, resolve, reject } = new Deferred<readonly KeptKey[]>();
-    member.onAnswer = (answer) => {
-      if (answer.type === 'prepared') resolve(answer.kept ?? []);
-      else reject(new ProcessError(answer.text, FAILURE));
-    };
-    void exited.then(() =>
-      reject(new ProcessError(`the process "${member.name}" has ended meanwhile`, FAILURE)),
-    );
-    return promise;
+  /**
+   * Starts other processes, from what is on the disk now, and has them take all sessions over; those that were there end. Resolves when the others serve. Rejects as
+   * `start` does; then those that were there go on.
+   */
+  async upgrade(options: TeamOptions): Promise<void> {
+    const before = this.#current;
+    await this.#start(options);
+    this.#retiring.add(before);
+    void before.retire().then(() => this.#retiring.delete(before));
   }
 
   /** Lets workers take nothing more, and resolves when their sessions have ended, and all processes. */
   async drain(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#workers.map((worker) => this.#drain(worker)));
-    await this.#drain(this.#keeper);
+    await Promise.all([this.#current, ...this.#retiring].map((team) => team.drain()));
   }
 
-  /** Ends all at once. */
-  async kill(): Promise<void> {
-    this.#stopping = true;
-    const all = [...this.#workers, this.#keeper];
-    for (const { supervised } of all) supervised.kill();
-    await Promise.all(all.map(({ supervised }) => supervised.stop()));
+  get #current(): Team {
+    return this.#team as Team;
   }
 
-  async #drain({ supervised }: Member): Promise<void> {
-    if (supervised.running !== undefined) tell(supervised.running, { type: 'drain' });
-    await supervised.stop();
-  }
-
-  #member(role: 'keeper' | 'worker', name: string): Member {
-    const { spawn, report } = this.#options;
-    const state = { begun: false, serves: false, reason: undefined, onAnswer: undefined };
-    const supervised = new Supervised({
-      spawn: () => spawn(role, name),
-      onStart: (running) => {
-        Object.assign(state, { begun: false, serves: false, reason: undefined });
-        const { pid, restricted } = running;
-        report({ event: 'process-start', process: name, pid, restricted });
-        running.port.receive((message) => {
-          const parsed = reportSchema.safeParse(message);
-          if (parsed.success) this.#heard(member, running, parsed.data);
-          else running.kill(); // it says what no process of ours does
-        });
-        queueMicrotask(() => this.#begin());
-      },
-      onCrash: (running, exit, wait) => {
-        const { reason } = member;
-        Object.assign(state, { begun: false, serves: false });
-        report({ event: 'process-exit', process: name, pid: running.pid, ...exit, reason, wait });
-        if (!this.#isStarted)
-          this.#fail(
-            new ProcessError(`the process "${name}" ${describe(exit)} before it was ready`, FAILURE),
-          );
-      },
-      onLoop: (exit, times) => {
-        const message = `the process "${name}" ended ${times} times, each time soon after its start; the last one ${describe(exit)}. See above for why, or try --single-process`;
-        this.#fail(new ProcessError(message, FAILURE));
+  async #start(options: TeamOptions): Promise<void> {
+    const team = await Team.start({
+      ...options,
+      spawn: (role, name) => {
+        const running = options.spawn(role, name);
+        if (running.channel !== undefined) this.#relay.connect(running.channel);
+        return running;
       },
     });
-    const member: Member = Object.assign(state, { name, supervised });
-    return member;
+    if (this.#stopping) await team.kill();
+    this.#team = team;
+    void team.failed.then((error) => {
+      if (this.#team === team) this.#failed.resolve(error);
+    });
   }
 
-  /** Has the keeper begin, and the workers as soon as it serves. */
-  #begin(): void {
-    for (const member of [this.#keeper, ...this.#workers]) {
-      const { running } = member.supervised;
-      if (running === undefined || member.begun) continue;
-      if (member !== this.#keeper && !this.#keeper.serves) continue;
-      member.begun = true;
-      tell(running, { type: 'begin', settings: this.#settingsFor(member, this.#settings) });
-    }
+  /** One after the other. */
+  #takerFor(giver: Channel): Channel | undefined {
+    const takers = this.#current.takers.filter((channel) => channel !== giver && !channel.closed);
+    return takers[this.#turn++ % Math.max(1, takers.length)];
   }
-
-  #settingsFor(member: Member, settings: AdminOptions['settings']): Record<string, unknown> {
-    if (member !== this.#keeper) return { ...settings };
-    const { notForKeeper = [] } = this.#options;
-    return Object.fromEntries(Object.entries(settings).filter(([name]) => !notForKeeper.includes(name)));
-  }
-
-  #heard(member: Member, running: Running, report: Report): void {
-    switch (report.type) {
-      case 'ready':
-        if (member === this.#keeper) this.#keeperReady(report.kept ?? []);
-        else
-          tell(
-            running,
-            { type: 'listen', place: this.#options.listener.place },
-            this.#options.listener.handle,
-          );
-        return;
-      case 'listening':
-        member.serves = true;
-        this.#address ??= report.address;
-        if (this.#workers.every(({ serves }) => serves)) this.#serves();
-        return;
-      case 'prepared':
-      case 'refused':
-        member.onAnswer?.(report);
-        return;
-      case 'wants-link':
-        void this.#link(member, running, report.id);
-        return;
-      case 'failed':
-        member.reason = report.text;
-        if (this.#isStarted) running.kill();
-        else this.#fail(new ProcessError(report.text, report.exitCode));
-        return;
-    }
-  }
-
-  #keeperReady(kept: readonly KeptKey[]): void {
-    try {
-      if (!this.#isStarted) this.#options.check(kept);
-    } catch (error) {
-      this.#started.reject(error);
-      return;
-    }
-    this.#keeper.serves = true;
-    this.#begin();
-  }
-
-  #serves(): void {
-    this.#isStarted = true;
-    this.#started.resolve();
-  }
-
-  /** Makes a connection between a worker and the keeper that nobody else can reach. */
-  async #link({ name }: Member, worker: Running, id: number): Promise<void> {
-    const keeper = this.#keeper.serves ? this.#keeper.supervised.running : undefined;
-    if (keeper === undefined) return tell(worker, { type: 'link', id, found: false });
-    try {
-      const [near, far] = await socketPair();
-      tell(keeper, { type: 'caller', name }, near);
-      tell(worker, { type: 'link', id, found: true }, far);
-    } catch {
-      tell(worker, { type: 'link', id, found: false }); // it asks again
-    }
-  }
-
-  #fail(error: ProcessError): void {
-    if (this.#stopping) return;
-    this.#started.reject(error);
-    if (this.#isStarted) void this.kill().then(() => this.#failed.resolve(error));
-  }
-}
-
-function tell(running: Running, order: Order, handle?: object): void {
-  running.port.send(order, handle);
-}
-
-/** How a process ended, in words. */
-export function describe({ code, signal }: Exit): string {
-  if (signal !== null) return `was ended by ${signal}`;
-  return code === null ? 'could not be started' : `ended with status ${code}`;
 }

@@ -30,9 +30,20 @@ const listen = z.strictObject({
 });
 const link = z.strictObject({ type: z.literal('link'), id, found: z.boolean() });
 const drain = z.strictObject({ type: z.literal('drain') });
+/** Give all sessions to who takes them, drain the others, and end. */
+const retire = z.strictObject({ type: z.literal('retire') });
 
 /** What the admin may say. `caller` and `link` come with a connection, `listen` with what to listen with. */
-export const orderSchema = z.discriminatedUnion('type', [begin, prepare, apply, caller, listen, link, drain]);
+export const orderSchema = z.discriminatedUnion('type', [
+  begin,
+  prepare,
+  apply,
+  caller,
+  listen,
+  link,
+  drain,
+  retire,
+]);
 export type Order = z.output<typeof orderSchema>;
 
 /** From the keeper: for what it has keys. */
@@ -65,3 +76,9 @@ export const reportSchema = z.discriminatedUnion('type', [
   failed,
 ]);
 export type Report = z.output<typeof reportSchema>;
+
+/** Whether a message is of a hand-over (spec 13.12), which uses the same channel. */
+export function isHandOver(message: unknown): boolean {
+  const { type } = Object(message) as { type?: unknown };
+  return typeof type === 'string' && type.startsWith('hand-over.');
+}

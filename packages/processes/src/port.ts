@@ -1,4 +1,5 @@
 import type { ChildProcess, SendHandle } from 'node:child_process';
+import { Channel } from '@keymux/hand-over';
 
 /** One end of a channel between two processes. Sending never throws: who has gone hears nothing, and `closed` tells the other. */
 export interface Port {
@@ -18,6 +19,11 @@ export function childPort(child: ChildProcess): Port {
 export function parentPort(): Port {
   if (process.send === undefined) throw new TypeError('this process was not started with a channel');
   return channel(process, new Promise((resolve) => process.once('disconnect', resolve)));
+}
+
+/** The same channel as hand-overs use it. */
+export function parentChannel(): Channel {
+  return new Channel(process);
 }
 
 function channel(end: ChildProcess | NodeJS.Process, closed: Promise<void>): Port {

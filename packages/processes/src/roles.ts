@@ -1,6 +1,8 @@
 import { type AddressInfo, Socket } from 'node:net';
+import { type Channel, give, type Take, Taker } from '@keymux/hand-over';
 import { type AuditEntry, KeeperServer, RemoteKeeper } from '@keymux/keeper';
 import type { KeptKey, KeyHolder } from '@keymux/keys';
+import type { Movable } from '@keymux/streams';
 import { type Order, orderSchema, type Report } from './messages.ts';
 import type { Port } from './port.ts';
 
@@ -17,6 +19,14 @@ export interface WorkerService {
   listen(options: { readonly handle: object }): Promise<AddressInfo | string>;
   /** Reads what other options name, and changes nothing. */
   prepare(settings: Settings): Promise<Prepared>;
+  /** Takes no more connections; resolves when those that came before are sessions, or closed. */
+  stopListening(): Promise<void>;
+  /** All sessions that can be given to another process. */
+  movable(): readonly Movable[];
+  /** Has new sessions given to other processes by `pass`. */
+  handOn(pass: (movable: Movable) => Promise<void>): void;
+  /** Who goes on with those of another process, by kind. */
+  readonly takes: Readonly<Record<string, Take>>;
   /** Takes nothing more and resolves when all sessions have ended. */
   close(): Promise<void>;
 }
@@ -91,11 +101,18 @@ function plain(kept: readonly KeptKey[]) {
 }
 
 export interface WorkerRoleOptions extends RoleOptions {
+  /** For hand-overs, to and from other processes. */
+  readonly channel?: Channel;
+  /** Whether it only accepts sessions, and gives them to workers. */
+  readonly accepts?: boolean;
   readonly create: (settings: Settings, keeper: KeyHolder) => Promise<WorkerService>;
 }
 
-/** A worker's part: sessions, and no long-term key. Resolves when it has drained, or the admin has gone. */
-export function runWorker(port: Port, { create, explain }: WorkerRoleOptions): Promise<void> {
+/** A worker's part, or an acceptor's: sessions, and no long-term key. Resolves when it has drained, or the admin has gone. */
+export function runWorker(
+  port: Port,
+  { create, explain, channel, accepts = false }: WorkerRoleOptions,
+): Promise<void> {
   const links = new Links(port);
   let service: WorkerService | undefined;
   let prepared: Prepared | undefined;
@@ -104,6 +121,9 @@ export function runWorker(port: Port, { create, explain }: WorkerRoleOptions): P
       case 'begin': {
         const keeper = await RemoteKeeper.connect({ connect: (signal) => links.open(signal) });
         service = await create(order.settings, keeper);
+        if (channel !== undefined && accepts)
+          service.handOn((movable) => give(movable, channel, { timeout: PATIENCE }));
+        else if (channel !== undefined) new Taker(channel, service.takes);
         return { type: 'ready' };
       }
       case 'prepare':
@@ -123,6 +143,10 @@ export function runWorker(port: Port, { create, explain }: WorkerRoleOptions): P
       case 'link':
         links.answered(order.id, handle instanceof Socket ? handle : undefined);
         return undefined;
+      case 'retire':
+        if (service !== undefined && channel !== undefined) await giveAll(service, channel);
+        await service?.close();
+        return 'over';
       case 'drain':
         await service?.close();
         return 'over';
@@ -130,6 +154,19 @@ export function runWorker(port: Port, { create, explain }: WorkerRoleOptions): P
         return undefined;
     }
   });
+}
+
+/** Milliseconds until what goes on in a session must let it go; else it stays, and is drained. */
+const PATIENCE = 10_000;
+
+/** Gives away all sessions that can be, those of the last connections too. */
+async function giveAll(service: WorkerService, channel: Channel): Promise<void> {
+  const giveThose = (): Promise<unknown> =>
+    Promise.allSettled(service.movable().map((movable) => give(movable, channel, { timeout: PATIENCE })));
+  const stopped = service.stopListening();
+  await giveThose();
+  await stopped;
+  await giveThose();
 }
 
 /** Connections to the keeper, which the admin has to bring. */

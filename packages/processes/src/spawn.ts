@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { Channel } from '@keymux/hand-over';
 import { childPort, type Port } from './port.ts';
 import type { Exit } from './supervised.ts';
 
@@ -6,6 +7,8 @@ import type { Exit } from './supervised.ts';
 export interface Running {
   readonly pid: number;
   readonly port: Port;
+  /** For hand-overs; a keeper has no sessions, and a puppet none either. */
+  readonly channel?: Channel | undefined;
   /** Whether Node's permissions bound what it may do. */
   readonly restricted: boolean;
   /** Never rejects. */
@@ -61,7 +64,14 @@ export function spawnRole({ script, args, permissions, env, stdin, user }: Spawn
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
   const kill = (): void => void child.kill('SIGKILL');
-  return { pid: child.pid ?? 0, port: childPort(child), restricted: bounds !== undefined, exited, kill };
+  return {
+    pid: child.pid ?? 0,
+    port: childPort(child),
+    channel: new Channel(child),
+    restricted: bounds !== undefined,
+    exited,
+    kill,
+  };
 }
 
 /** As Node's options; undefined if this Node has no permissions, or cannot tell such paths. */

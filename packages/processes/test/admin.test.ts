@@ -2,12 +2,12 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   Admin,
-  type AdminOptions,
   type Exit,
   type Port,
   type ProcessReport,
   portPair,
   type Running,
+  type TeamOptions,
 } from '../src/index.ts';
 
 // The processes are puppets, and the time is simulated.
@@ -64,7 +64,7 @@ function spawn(role: string, name: string): Running {
   return { pid: puppets.length, port: ours, restricted: true, exited, kill };
 }
 
-function start(options: Partial<AdminOptions> = {}): Promise<Admin> {
+function start(options: Partial<TeamOptions> = {}): Promise<Admin> {
   return Admin.start({
     ...{ settings: { host: ['alpha.test'] }, workers: 2, spawn, check: () => undefined },
     listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
@@ -83,7 +83,7 @@ async function serve(name: string): Promise<void> {
   await turn();
 }
 
-async function started(options: Partial<AdminOptions> = {}): Promise<Admin> {
+async function started(options: Partial<TeamOptions> = {}): Promise<Admin> {
   const admin = start(options);
   await turn();
   named('keeper').port.send({ type: 'ready', kept: KEPT });

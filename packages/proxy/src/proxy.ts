@@ -125,6 +125,11 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     return this.#server.listen(target);
   }
 
+  /** Takes no more connections, so that only its sessions are left; resolves when those that came before have become sessions or were closed. */
+  stopListening(): Promise<void> {
+    return this.#server.stopListening();
+  }
+
   /** Stops listening and lets open tunnels end. */
   close(): Promise<void> {
     return this.#server.close();
@@ -145,10 +150,10 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
     throw new UsageError('ERR_KEYMUX_HAND_OVER', 'the session is not one of this proxy');
   }
 
-  /** Goes on with a session that `movable` of a proxy in another process gave. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
-  takeOver({ state, socket }: Moved): MuxSession {
+  /** Goes on with a session that `movable` of a proxy in another process gave; `limited` if it is new, and its client may have too many. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
+  takeOver({ state, socket }: Moved, limited = false): MuxSession {
     const moved = readTunnels(state);
-    const session = this.#server.takeOver({ state: moved.state, socket });
+    const session = this.#server.takeOver({ state: moved.state, socket }, limited);
     const proxied = this.#sessions.get(session) as ProxySession;
     for (const { streamId, place, unsent } of moved.tunnels) {
       const stream = session.stream(streamId);

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { UsageError } from '@keymux/session';
 import { type ConnectionOrigin, type CountedBy, originOf } from './connection-origin.ts';
 import { halfOfDescriptors } from './descriptors.ts';
 import { httpCarriers } from './http-carriers.ts';
@@ -46,6 +47,8 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
   readonly #http: HttpServer;
   /** Connections that have not become carriers yet, with their deadlines. */
   readonly #greeting = new Map<Socket, NodeJS.Timeout>();
+  /** Who waits until fewer are greeting. */
+  readonly #waiting: (() => void)[] = [];
   readonly #origins = new WeakMap<Socket, ConnectionOrigin>();
 
   /** Throws UsageError `ERR_KEYMUX_CONFIG` naming a limit that is out of its range. */
@@ -88,6 +91,16 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     });
   }
 
+  /** Takes no more connections; resolves when all that came before have become carriers or were closed. */
+  async stopListening(): Promise<void> {
+    if (this.#server.listening) this.#server.close();
+    while (this.#greeting.size > 0) await this.#someGreeted();
+  }
+
+  #someGreeted(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
   /** Stops listening and closes what has not become a carrier; resolves when all carriers are closed. */
   async close(): Promise<void> {
     const closed = this.#server.listening
@@ -97,10 +110,14 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
     await closed;
   }
 
-  /** Counts a connection that another process has let in, and says where it comes from. */
-  adopt(socket: Socket): ConnectionOrigin {
+  /** Counts a connection that another process has let in, and says where it comes from. Throws UsageError `ERR_KEYMUX_HAND_OVER` if it is `limited` and there is no place for its client. */
+  adopt(socket: Socket, limited = false): ConnectionOrigin {
     const origin = originOf(socket, this.#countedBy);
-    this.#places.add(origin.client);
+    if (!limited) this.#places.add(origin.client);
+    else if (!this.#places.take(origin.client)) {
+      this.emit('refused', origin.peer);
+      throw new UsageError('ERR_KEYMUX_HAND_OVER', 'its client has as many connections as may be');
+    }
     socket.once('close', () => this.#places.release(origin.client));
     return origin;
   }
@@ -138,6 +155,7 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
   #greeted(socket: Socket): void {
     clearTimeout(this.#greeting.get(socket));
     this.#greeting.delete(socket);
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #carry(carrier: Duplex, socket: Socket): void {

@@ -86,6 +86,8 @@ const OWN_WINDOWS = new WindowPool({
 
 interface MuxSessionEvents {
   stream: [stream: MuxStream];
+  /** A stream is held back (`holdStreams`). */
+  held: [];
   /** A key can be used; comes again when it can be used for more, or its peer is proven. */
   key: [key: KeyInfo];
   /** This side seals under a new generation of the key (spec 3.14). */
@@ -108,6 +110,8 @@ interface MuxSessionEvents {
 export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly role: Role;
   readonly carrier: Duplex;
+  /** Whether it has begun in another process. */
+  readonly takenOver: boolean;
   /** Settles when the session is over; never rejects. */
   readonly closed: Promise<Error | undefined>;
   readonly #session: Session;
@@ -129,6 +133,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     super();
     this.role = options.role;
     this.carrier = carrier;
+    this.takenOver = saved !== undefined;
     this.#now = options.now ?? monotonic;
     this.#windowShare = options.windowShare ?? OWN_WINDOWS.share('');
     const { keys, session } = saved === undefined ? this.#begin(options) : this.#goOn(options, saved);
@@ -479,7 +484,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const head = { headers, payloadOutside, unidirectional, associatedId, priority, key };
     const stream = this.#adopt({ id, ours: false, ...head });
     if (this.#heldBack === undefined) this.#tell(stream);
-    else this.#heldBack.add(stream);
+    else {
+      this.#heldBack.add(stream);
+      this.emit('held');
+    }
   }
 
   #tell(stream: MuxStream): void {

@@ -87,6 +87,11 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     return this.#carriers.listen(target);
   }
 
+  /** Takes no more connections, so that only its sessions are left; resolves when those that came before have become sessions or were closed. */
+  stopListening(): Promise<void> {
+    return this.#carriers.stopListening();
+  }
+
   /** Stops listening, lets open sessions end (each within its drain timeout), then resolves. */
   async close(): Promise<void> {
     const closed = this.#carriers.close();
@@ -129,11 +134,11 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   /**
    * Goes on with a session that another process has given: one whose streams nobody has been told of, or whose others are over for all but the caller, who
-   * finds them in its `streams`. It counts as one of its client, over whatever limit that brings it. Throws UsageError `ERR_KEYMUX_HAND_OVER`.
+   * finds them in its `streams`. It counts as one of its client, over whatever limit that brings it, if it is not `limited`. Throws UsageError `ERR_KEYMUX_HAND_OVER`.
    */
-  takeOver({ state, socket }: Moved): MuxSession {
+  takeOver({ state, socket }: Moved, limited = false): MuxSession {
     const carrier = socket(0);
-    const origin = this.#carriers.adopt(carrier);
+    const origin = this.#carriers.adopt(carrier, limited);
     const session = MuxSession.takeOver(carrier, state, this.#optionsFor(origin));
     this.#enter(session, origin);
     return session;

@@ -1,10 +1,19 @@
 import type { AuditEntry } from '@keymux/keeper';
 import { type KeyHolder, LocalKeeper } from '@keymux/keys';
-import { type KeeperService, parentPort, runKeeper, runWorker, type WorkerService } from '@keymux/processes';
+import {
+  type KeeperService,
+  parentChannel,
+  parentPort,
+  type Role,
+  runKeeper,
+  runWorker,
+  type WorkerService,
+} from '@keymux/processes';
 import { exitCodeOf } from '../exit-codes.ts';
 import { closeDebugger } from '../hardening.ts';
 import { describeError, Output } from '../output.ts';
 import { openKeeper, type ServerCommand, type ServerConfig } from '../server-command.ts';
+import { asNew, canBeHandedOn, handOn } from './hand-on.ts';
 
 /** The commands that have processes. Their code comes with the role that needs it. */
 const COMMANDS: Readonly<Record<string, () => Promise<ServerCommand>>> = {
@@ -21,7 +30,7 @@ export async function runRole([role, name = '', format]: readonly string[]): Pro
   for (const signal of THE_ADMINS) process.on(signal, () => undefined);
   const output = new Output({ json: format === 'json', warns: role === 'keeper' });
   const load = COMMANDS[name];
-  if (load === undefined || (role !== 'keeper' && role !== 'worker')) return 1;
+  if (load === undefined || !isRole(role)) return 1;
   const command = await load();
   const port = parentPort();
   const explain = (error: unknown) => ({ text: describeError(error), exitCode: exitCodeOf(error) });
@@ -39,10 +48,16 @@ export async function runRole([role, name = '', format]: readonly string[]): Pro
   } else {
     await runWorker(port, {
       explain,
+      channel: parentChannel(),
+      accepts: role === 'acceptor',
       create: (settings, keeper) => createWorker(command, settings, keeper, output),
     });
   }
   return 0;
+}
+
+function isRole(role: string | undefined): role is Role {
+  return role === 'keeper' || role === 'acceptor' || role === 'worker';
 }
 
 type Given = Readonly<Record<string, unknown>>;
@@ -76,11 +91,23 @@ async function createWorker(
   keeper: KeyHolder,
   output: Output,
 ): Promise<WorkerService> {
-  const options = (given: Given) => command.options(read(command, given), keeper, output);
+  const options = async (given: Given) => {
+    const options = await command.options(read(command, given), keeper, output);
+    return { ...(options as object), movable: true }; // to the processes of the next version
+  };
   const server = await command.createServer(await options(given), output);
   return {
     listen: (target) => server.listen(target),
+    stopListening: () => server.stopListening(),
     close: () => server.close(),
+    movable: () => [...server.sessions].filter(canBeHandedOn).map((session) => server.movable(session)),
+    handOn: (pass) => {
+      server.on('session', (session) => handOn(session, () => pass(asNew(server.movable(session)))));
+    },
+    takes: {
+      [command.name]: (moved) => void server.takeOver(moved),
+      [`new ${command.name}`]: (moved) => void server.takeOver(moved, true),
+    },
     prepare: async (given) => {
       const next = await options(given);
       return { apply: () => server.reconfigure(next) };

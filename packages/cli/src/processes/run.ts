@@ -4,23 +4,26 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { KeptKey } from '@keymux/keys';
 import {
   Admin,
   bindListener,
+  type Listener,
   type Permissions,
   ProcessError,
   type ProcessReport,
+  type Role,
   type Running,
   spawnRole,
+  type TeamOptions,
 } from '@keymux/processes';
 import { ConfigError } from '../errors.ts';
 import { keyLogFiles } from '../key-log-files.ts';
-import type { Output } from '../output.ts';
+import { type Output, reasonsOf } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
 import { serveUntilSignal } from '../serve.ts';
-import { type Files, readServerConfig, type ServerCommand, type ServerConfig } from '../server-command.ts';
+import { type Files, readServerConfig, type ServerCommand } from '../server-command.ts';
 import { refuseKeys } from '../server-keeper.ts';
+import { workersOf } from './options.ts';
 import { programFiles } from './program-files.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bin/keymux-process.js', import.meta.url));
@@ -40,21 +43,144 @@ const KEEPERS_ENVIRONMENT = [
 export async function runProcesses(
   command: ServerCommand,
   argv: Record<string, unknown>,
-  workers: number,
   output: Output,
 ): Promise<void> {
-  const drawn = command.drawn?.();
-  let { config, given } = await readServerConfig(command, argv);
-  const user = await userOf(config.user, output);
+  const first = await readServerConfig(command, argv);
+  const user = await userOf(first.config.user, output);
   closeDumps(output);
-  const permissions = await permissionsOf(command.files(config));
-  const listener = await bindListener(config.listen);
+  const listener = await bindListener(first.config.listen);
   const stop = new AbortController();
-  const judge = (config: ServerConfig) => (kept: readonly KeptKey[]) => {
-    keyLogFiles(config.keylog, output);
-    command.check(config, kept, output);
-  };
-  const spawn = (role: 'keeper' | 'worker'): Running => {
+  const server = new ServerProcesses({ command, argv, output, user, listener });
+  const upgrade = (): void => void server.upgrade();
+  try {
+    const admin = await server.start(first);
+    void admin.failed.then((error) => stop.abort(error));
+    process.on('SIGUSR2', upgrade);
+    const close = (): Promise<void> => {
+      listener.close(); // else who comes now would wait in it for somebody to accept
+      return admin.drain();
+    };
+    const service = { reload: () => server.reload(), close };
+    await serveUntilSignal(command.name, service, admin.address, output, stop);
+  } finally {
+    process.off('SIGUSR2', upgrade);
+    listener.close();
+  }
+  if (stop.signal.reason instanceof ProcessError) throw stop.signal.reason;
+}
+
+interface ServerOptions {
+  readonly command: ServerCommand;
+  readonly argv: Record<string, unknown>;
+  readonly output: Output;
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  readonly listener: Listener;
+}
+
+type Read = Awaited<ReturnType<typeof readServerConfig>>;
+
+/** What cannot change while processes run; and what cannot change with those of an upgrade either. */
+const FIXED = ['listen', 'keeper', 'workers', 'user', 'singleProcess'] as const;
+const ADMINS = ['listen', 'user', 'singleProcess'] as const;
+
+/** The processes of a server, by the configuration as it was read last. */
+class ServerProcesses {
+  readonly #options: ServerOptions;
+  /** Options that are drawn stay the same for all that are ever started. */
+  readonly #drawn: Readonly<Record<string, unknown>>;
+  #read: Read | undefined;
+  #permissions: Permissions | undefined;
+  #admin: Admin | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#drawn = options.command.drawn?.() ?? {};
+  }
+
+  async start(read: Read): Promise<Admin> {
+    const permissions = await permissionsOf(this.#options.command.files(read.config));
+    const admin = await Admin.start(this.#team(read, permissions));
+    [this.#read, this.#permissions, this.#admin] = [read, permissions, admin];
+    return admin;
+  }
+
+  /** Has all processes take the configuration as it is now. Rejects, and nothing has changed. */
+  reload(): Promise<void> {
+    return this.#alone(async (admin, before) => {
+      const { command } = this.#options;
+      const next = await this.#readAgain(FIXED, before);
+      refuseKeys(next.config);
+      refuseOtherFiles(this.#permissions as Permissions, await permissionsOf(command.files(next.config)));
+      await admin.reload(this.#settings(next), this.#judge(next));
+      this.#read = next;
+    });
+  }
+
+  /** Has other processes, with the program and the configuration as they are now, take over. If they cannot, those that run go on. */
+  upgrade(): Promise<void> {
+    const { command, output } = this.#options;
+    return this.#alone(async (admin, before) => {
+      output.log({ event: 'upgrading' }, 'other processes are started to take over');
+      const next = await this.#readAgain(ADMINS, before);
+      const permissions = await permissionsOf(command.files(next.config));
+      await admin.upgrade(this.#team(next, permissions));
+      [this.#read, this.#permissions] = [next, permissions];
+      output.log({ event: 'upgraded' }, 'other processes take over; those before them end');
+    }).catch((error: unknown) => {
+      const reasons = reasonsOf(error).join('; ');
+      output.log({ event: 'upgrade-refused', error: reasons }, `not upgraded, all goes on: ${reasons}`);
+    });
+  }
+
+  /** One after the other. */
+  #alone(action: (admin: Admin, before: Read) => Promise<void>): Promise<void> {
+    const done = this.#last.then(() => action(this.#admin as Admin, this.#read as Read));
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async #readAgain(fixed: typeof FIXED | typeof ADMINS, before: Read): Promise<Read> {
+    const { command, argv, output } = this.#options;
+    const next = await readServerConfig(command, argv);
+    sayUnchanged(fixed, before.config, next.config, output);
+    const kept = (from: object) => Object.fromEntries(fixed.map((name) => [name, Reflect.get(from, name)]));
+    return {
+      config: { ...next.config, ...kept(before.config) },
+      given: { ...next.given, ...kept(before.given) },
+    };
+  }
+
+  #team(read: Read, permissions: Permissions): TeamOptions {
+    const { listener, output } = this.#options;
+    return {
+      workers: workersOf(read.config),
+      // A session on the link of a front cannot be handed over (spec 13.1).
+      acceptor: !read.config.behindFront,
+      settings: this.#settings(read),
+      notForKeeper: this.#options.command.notForKeeper ?? [],
+      listener,
+      spawn: (role) => this.#spawn(role, permissions),
+      check: this.#judge(read),
+      report: (report) => output.log({ ...report }, textOf(report)),
+    };
+  }
+
+  /** What all processes are told. Where to listen is the admin's: a socket of systemd has been passed to it alone. */
+  #settings({ given: { listen: _, ...given } }: Read): Readonly<Record<string, unknown>> {
+    return { ...this.#drawn, ...given };
+  }
+
+  #judge({ config }: Read): TeamOptions['check'] {
+    const { command, output } = this.#options;
+    return (kept) => {
+      keyLogFiles(config.keylog, output);
+      command.check(config, kept, output);
+    };
+  }
+
+  #spawn(role: Role, permissions: Permissions): Running {
+    const { command, output, user } = this.#options;
     const isKeeper = role === 'keeper';
     return spawnRole({
       script: SCRIPT,
@@ -64,43 +190,8 @@ export async function runProcesses(
       stdin: isKeeper,
       user: isKeeper ? undefined : user,
     });
-  };
-  const report = (report: ProcessReport): void => output.log({ ...report }, textOf(report));
-  try {
-    const settings = settingsOf(drawn, given);
-    const admin = await Admin.start({
-      ...{ workers, settings, notForKeeper: command.notForKeeper ?? [] },
-      ...{ listener, spawn, check: judge(config), report },
-    });
-    void admin.failed.then((error) => stop.abort(error));
-    const reload = async (): Promise<void> => {
-      const next = await readServerConfig(command, argv);
-      refuseKeys(next.config);
-      refuseOtherFiles(permissions, await permissionsOf(command.files(next.config)));
-      const fixed = Object.fromEntries(FIXED.map((name) => [name, given[name]]));
-      await admin.reload(settingsOf(drawn, { ...next.given, ...fixed }), judge(next.config));
-      sayUnchanged(FIXED, config, next.config, output);
-      given = { ...next.given, ...fixed };
-      config = { ...next.config, ...Object.fromEntries(FIXED.map((name) => [name, config[name]])) };
-    };
-    const close = (): Promise<void> => {
-      listener.close(); // else who comes now would wait in it for somebody to accept
-      return admin.drain();
-    };
-    await serveUntilSignal(command.name, { reload, close }, admin.address, output, stop);
-  } finally {
-    listener.close();
   }
-  if (stop.signal.reason instanceof ProcessError) throw stop.signal.reason;
 }
-
-/** What all processes are told. Where to listen is the admin's: a socket of systemd has been passed to it alone. */
-function settingsOf(drawn: object | undefined, { listen: _, ...given }: Readonly<Record<string, unknown>>) {
-  return { ...drawn, ...given };
-}
-
-/** What cannot change while it runs. */
-const FIXED = ['listen', 'keeper', 'workers', 'user', 'singleProcess'] as const;
 
 /** The keeper reads whatever its user may, and computes in threads; a passphrase may have to come from a program. */
 const KEEPERS_PERMISSIONS: Permissions | undefined =
@@ -120,7 +211,7 @@ function refuseOtherFiles(now: Permissions, next: Permissions): void {
   const other = [...next.read, ...next.write].find((path) => ![...now.read, ...now.write].includes(path));
   if (other !== undefined)
     throw new ConfigError(
-      `the processes that run have no access to ${other}: start the program anew for that`,
+      `the processes that run have no access to ${other}: SIGUSR2 starts others, which have`,
     );
 }
 
