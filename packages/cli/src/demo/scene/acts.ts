@@ -105,15 +105,14 @@ async function sealedInMidSession(stage: Stage, title: string): Promise<Checks> 
 
 async function separated(stage: Stage, title: string): Promise<Checks> {
   await stage.begin(title);
-  await stage.tell(
-    'The server again, now as it is by default: the admin starts the others, the keeper has the key, the worker talks to clients. ' +
-      'A new connection, sealed from the first request on.',
-  );
+  await stage.tell('The server again, now in separate processes, as it is by default.');
   await stage.serve(startSeparated);
+  const parts = stage.roles.flatMap((role) => PARTS[role] ?? []).join(', ');
+  await stage.tell(`Of its processes, ${parts}. A new connection, sealed from the first request on.`);
   await stage.negotiate();
   const { status, sent, received } = await stage.request('POST', '/account', stage.password);
   const found = stage.searchWire();
-  await stage.tell(verdictOnWire(found), 'What does somebody find who breaks into one of the processes?');
+  await stage.tell(verdictOnWire(found), 'What does an intruder find in each of the processes?');
   const processes = await stage.searchServer();
   const [admin, keeper, worker] = ['admin', 'keeper', 'worker'].map((role) =>
     processes.find(({ who }) => who === role),
@@ -124,11 +123,9 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
       ? bad("The host's key was found outside of the keeper.")
       : notSearchedOr(
           others,
-          good(
-            "The process that strangers talk to has the sessions that it serves now, and not the host's key.",
-          ),
+          good("An intruder in the process that strangers talk to has its sessions, and not the host's key."),
         ),
-    'Who is in it can negotiate through the keeper for as long as he is. The admin has read the secret in the configuration.',
+    'While he is there, he can negotiate through the keeper. The admin has read the secret in the configuration.',
   );
   return {
     'the answer came': status === 200,
@@ -141,6 +138,14 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
     'nobody but the keeper has the key of the host': !holdsKey(others),
   };
 }
+
+/** What the processes of a server are for. */
+const PARTS: Readonly<Record<string, string>> = {
+  admin: 'the admin starts the others',
+  keeper: 'the keeper has the keys',
+  acceptor: 'the acceptor takes connections and negotiates',
+  worker: 'the worker has the sessions',
+};
 
 function sealedFrames({ wire }: Stage): boolean {
   return wire.frames.some(({ type }) => type === 'SEALED');

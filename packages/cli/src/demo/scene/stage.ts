@@ -80,6 +80,11 @@ export class Stage {
     await this.#view.settled();
   }
 
+  /** Of the processes of the server. */
+  get roles(): readonly string[] {
+    return (this.#server?.processes ?? []).map(({ role }) => role);
+  }
+
   introduceServer(): Promise<void> {
     return this.#introduce('server', this.#server?.processes ?? []);
   }
