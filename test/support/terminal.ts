@@ -5,6 +5,9 @@ import xterm from '@xterm/headless';
 import { PROGRAM } from './processes.ts';
 import type { Scope } from './scope.ts';
 
+/** Milliseconds for something to be shown. */
+const PATIENCE = 60_000;
+
 /** keymux in a pseudo terminal, and what is on its screen. Needs `script` of util-linux. */
 export class Terminal {
   /** Everything that was written to it. */
@@ -60,11 +63,13 @@ export class Terminal {
     );
   }
 
-  /** Waits until the screen shows something; returns the screen then. Rejects if the program ends without it. */
+  /** Waits until the screen shows something; returns the screen then. Rejects, with what it shows, if the program ends without it, or it does not come. */
   async shows(what: RegExp): Promise<string[]> {
+    const signal = AbortSignal.timeout(PATIENCE);
     while (!what.test(this.screen.join('\n'))) {
-      if (this.#isOver) throw new Error(`the program ended before ${what}:\n${this.screen.join('\n')}`);
-      await once(this.#changes, 'change');
+      const change = once(this.#changes, 'change', { signal });
+      const isOver = this.#isOver || (await change.then(() => false).catch(() => true));
+      if (isOver) throw new Error(`the terminal does not show ${what}:\n${this.screen.join('\n')}`);
     }
     return this.screen;
   }
