@@ -36,10 +36,10 @@ async function echo(stream: MuxStream, stop: { set: boolean }): Promise<boolean>
   const [sent, received] = [createHash('sha256'), createHash('sha256')];
   const answer = collect(stream, (chunk) => received.update(chunk));
   do {
-    const piece = randomBytes(1024);
+    const piece = randomBytes(2048);
     sent.update(piece);
     if (!stream.write(piece)) await once(stream, 'drain');
-    await setTimeout(20);
+    await setTimeout(100);
   } while (!stop.set);
   stream.end();
   await answer;
@@ -77,7 +77,7 @@ test('100 streams, clear and sealed, go on while their session moves back and fo
   const streams = Array.from({ length: 100 }, (_, i) =>
     session.openStream([[':path', `/${i}`]], i % 2 === 0 ? { key } : {}),
   );
-  await moveWhileEchoing(movers, streams, 8);
+  await moveWhileEchoing(movers, streams, 6);
   await session.close();
 });
 
@@ -136,7 +136,7 @@ test('tunnels of a proxy, clear and sealed, go on with their destinations while 
       tunnel(session, port, [{}, { key }, { key, payloadOutside: true }][i % 3]),
     ),
   );
-  await moveWhileEchoing(movers, tunnels, 8);
+  await moveWhileEchoing(movers, tunnels, 6);
   await session.close();
 });
 
