@@ -60,7 +60,7 @@ async function crash(victim: string, step: string): Promise<{ fate: string; fram
   await session.ping();
   relay.send('give');
   // Who was to be killed is dead, and what becomes of the session has been decided: at once, or as soon as the others hear of it.
-  await Promise.race([session.closed, alive(pids[victim] as number)]);
+  await Promise.race([session.closed, gone(pids[victim] as number)]);
   await Promise.race([session.closed, setTimeout(500)]);
   stop.set = true;
   const results = await Promise.all(echoes);
@@ -109,7 +109,7 @@ function echo(stream: MuxStream, stop: { set: boolean }): Promise<boolean> {
 }
 
 /** Resolves when a process is gone. */
-async function alive(pid: number): Promise<void> {
+async function gone(pid: number): Promise<void> {
   while (isAlive(pid)) await setTimeout(20);
 }
 
