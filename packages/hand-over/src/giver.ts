@@ -94,7 +94,7 @@ class Giving {
 
   async #sendAhead(socket: Socket, places: Map<Socket, number>): Promise<void> {
     const handle = handleOf(socket);
-    if (handle === undefined) return; // closed just now; it is not asked for again
+    if (handle === undefined) return setImmediate(); // closed just now: whoever has it hears of that in a turn, and asks no more for it
     const place = places.size;
     if (place === MAX_SOCKETS) throw new Error('it has too many connections');
     places.set(socket, place);

@@ -18,7 +18,11 @@ export function childPort(child: ChildProcess): Port {
 /** The channel to whoever has started this process. Throws TypeError if there is none. */
 export function parentPort(): Port {
   if (process.send === undefined) throw new TypeError('this process was not started with a channel');
-  return channel(process, new Promise((resolve) => process.once('disconnect', resolve)));
+  const closed = new Promise<void>((resolve) => {
+    if (process.connected) process.once('disconnect', resolve);
+    else resolve(); // while this program was being loaded
+  });
+  return channel(process, closed);
 }
 
 /** The same channel as hand-overs use it. */

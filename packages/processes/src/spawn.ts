@@ -45,17 +45,12 @@ export interface SpawnOptions {
 export function spawnRole({ script, args, permissions, env, stdin, user }: SpawnOptions): Running {
   const bounds = permissions && permissionFlags(permissions);
   const flags = [...(bounds ?? []), ...(has('--disable-sigusr1') ? ['--disable-sigusr1'] : [])];
-  // Node cannot set limits of its own; the shell can, and makes way for it.
-  const child = spawn(
-    '/bin/sh',
-    ['-c', 'ulimit -c 0; exec "$0" "$@"', process.execPath, ...flags, script, ...args],
-    {
-      stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', 'ipc'],
-      serialization: 'advanced',
-      env,
-      ...user,
-    },
-  );
+  const child = spawn('/bin/sh', ['-c', PRELUDE, process.execPath, ...flags, script, ...args], {
+    stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', 'ipc'],
+    serialization: 'advanced',
+    env,
+    ...user,
+  });
   child.on('error', () => undefined); // `exited` tells
   const exited = new Promise<Exit>((resolve) => {
     child.once('error', () => {
@@ -73,6 +68,14 @@ export function spawnRole({ script, args, permissions, env, stdin, user }: Spawn
     kill,
   };
 }
+
+/**
+ * What Node cannot do for itself, before the shell makes way for it: no core dumps, and on Linux the end of this process is the end of the other one, even if that one
+ * no longer hears of anything.
+ */
+const PRELUDE = `ulimit -c 0
+setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$0" "$@"
+exec "$0" "$@"`;
 
 /** As Node's options; undefined if this Node has no permissions, or cannot tell such paths. */
 function permissionFlags({ read, write, threads }: Permissions): string[] | undefined {

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -10,6 +12,15 @@ const script = fileURLToPath(new URL('./probe.mjs', import.meta.url));
 let folder: string;
 let files: readonly [string, string, string];
 const running: Running[] = [];
+/** As built: it is used by a process that has nothing of the test's. */
+const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
+/** Starts a script, and says as which process when it is at it. */
+const STARTER = `
+const [library, script] = process.argv.slice(1);
+const { spawnRole } = await import(library);
+const one = spawnRole({ script, args: [], permissions: undefined, env: {}, stdin: false });
+one.port.receive(() => process.stdout.write(String(one.pid)));
+`;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keymux-test-'));
@@ -90,6 +101,23 @@ describe('a process of a server', () => {
     await said(one);
     one.kill();
     expect(await one.exited).toEqual({ code: null, signal: 'SIGKILL' });
+  });
+
+  test.skipIf(process.platform !== 'linux')('ends with who has started it, whatever it is at', async () => {
+    const busy = join(folder, 'busy.mjs');
+    await writeFile(busy, "process.send('busy', () => { for (;;); });");
+    const starter = spawn(process.execPath, ['--input-type=module', '-e', STARTER, LIBRARY, busy], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: process.env.PATH },
+    });
+    const [text] = (await once(starter.stdout, 'data')) as [Buffer];
+    const pid = Number(String(text));
+    starter.kill('SIGKILL');
+    for (;;) {
+      const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+      if (state === '' || /^\d+ \(.*\) Z/.test(state)) break;
+      await delay(10);
+    }
   });
 
   test('that cannot be started has ended', async () => {
