@@ -125,7 +125,7 @@ async function separated(stage: Stage, title: string): Promise<Checks> {
           others,
           good("An intruder in the process that strangers talk to has its sessions, and not the host's key."),
         ),
-    'While he is there, he can negotiate through the keeper. The admin has read the secret in the configuration.',
+    'While he is there, he can negotiate through the keeper. The secret is of the configuration, which all but the keeper have.',
   );
   return {
     'the answer came': status === 200,
