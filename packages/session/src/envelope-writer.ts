@@ -62,7 +62,9 @@ export class EnvelopeWriter {
 
   /** Adds a DATA frame of at most an envelope. */
   data(keyId: number, head: Uint8Array, payload: Uint8Array | undefined): void {
-    this.#makeRoom(keyId, head.length + (payload?.length ?? 0));
+    const size = head.length + (payload?.length ?? 0);
+    this.#makeRoom(keyId, size);
+    this.#reserve(size);
     this.#append(head);
     if (keyId === CLEAR) this.#digest.update(head);
     if (payload !== undefined) this.#append(payload);
@@ -98,8 +100,10 @@ export class EnvelopeWriter {
     this.#closePiece(this.#plaintext);
     const head = encodeSealedHead(key.keyId, key.generation, this.#plaintextBytes + TAG_LENGTH);
     const sealed = this.#seal(key, head, this.#plaintext);
+    const size = head.length + this.#plaintextBytes + TAG_LENGTH;
     this.abandonEnvelope();
     this.#digest.update(head);
+    this.#reserve(size);
     this.#append(head);
     for (const part of sealed) this.#append(part);
   }
@@ -169,21 +173,28 @@ export class EnvelopeWriter {
     }
   }
 
+  /** Sees that pieces of `size` bytes together are copied to one place, if they are small: a writev of two entries costs more than a write of one. */
+  #reserve(size: number): void {
+    if (size > SMALL || this.#slab.length - this.#end >= size) return;
+    this.#closePiece(this.#list);
+    this.#slab = new Uint8Array(this.#busy ? SLAB : SMALL);
+    this.#busy = true;
+    this.#start = this.#end = 0;
+  }
+
+  get #list(): Uint8Array[] {
+    return this.#key === undefined ? this.#output : this.#plaintext;
+  }
+
   #append(piece: Uint8Array): void {
-    const list = this.#key === undefined ? this.#output : this.#plaintext;
     if (this.#key === undefined) this.#outputBytes += piece.length;
     else this.#plaintextBytes += piece.length;
     if (piece.length > SMALL) {
-      this.#closePiece(list);
-      list.push(piece);
+      this.#closePiece(this.#list);
+      this.#list.push(piece);
       return;
     }
-    if (this.#slab.length - this.#end < piece.length) {
-      this.#closePiece(list);
-      this.#slab = new Uint8Array(this.#busy ? SLAB : SMALL);
-      this.#busy = true;
-      this.#start = this.#end = 0;
-    }
+    this.#reserve(piece.length);
     this.#slab.set(piece, this.#end);
     this.#end += piece.length;
   }
