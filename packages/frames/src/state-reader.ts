@@ -12,8 +12,7 @@ export class StateReader {
   #end: number;
 
   constructor(bytes: Uint8Array) {
-    // Of a Buffer, `slice` would be no copy, and end with the blob.
-    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#end = bytes.length;
   }
@@ -63,7 +62,9 @@ export class StateReader {
   /** A copy of the next `length` bytes. */
   raw(length: number): Uint8Array {
     const at = this.#advance(length);
-    return this.#bytes.slice(at, at + length);
+    const bytes = new Uint8Array(new ArrayBuffer(length)); // else V8 has short ones in its heap, where keys cannot be wiped
+    bytes.set(this.#bytes.subarray(at, at + length));
+    return bytes;
   }
 
   text(): string {

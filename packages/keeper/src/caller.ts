@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { KeyError, type KeyHolder, offerOf, type SpipedKeeper } from '@keymux/keys';
+import { KeyError, type KeyHolder, offerOf, type SpipedKeeper, secretBytes } from '@keymux/keys';
 import type { AccountVerdict, RequestAccount } from './account.ts';
 import type { AuditEntry } from './audit.ts';
 import { Channel } from './channel.ts';
@@ -236,7 +236,7 @@ function pipeFor(pipes: PipeKeys, label: string): SpipedKeeper {
 
 /** In memory of its own. */
 function copyOf(bytes: Uint8Array): Uint8Array {
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  const copy = secretBytes(bytes.length);
   copy.set(bytes);
   return copy;
 }

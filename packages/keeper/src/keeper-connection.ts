@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { KeyError } from '@keymux/keys';
+import { type KeyError, secretBytes } from '@keymux/keys';
 import { Channel } from './channel.ts';
 import { errorOf, keeperAway, ProtocolError } from './errors.ts';
 import {
@@ -165,7 +165,7 @@ function takeApart(head: StepHead | TurnHead, data: Uint8Array): Received<keyof 
   for (const length of lengths) {
     if (data.length < at + length) throw malformed();
     // A copy in memory of its own, which `Secret.take` zeroes; the message itself is zeroed by the channel.
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const bytes = secretBytes(length);
     bytes.set(data.subarray(at, at + length));
     secrets.push(bytes);
     at += length;

@@ -20,9 +20,18 @@ export function u64(value: number): Uint8Array {
   return bytes;
 }
 
-/** All parts in one array of its own: never a view of Node's shared buffer pool. */
+/**
+ * Zeroed memory for a secret. V8 keeps arrays of up to 64 bytes in its heap unless they are given a buffer; there a copy of them stays behind, which nobody can
+ * wipe, whenever they are moved, or a view of a part is made. Nor is it in Node's shared buffer pool.
+ */
+export function secretBytes(length: number): Buffer {
+  return Buffer.from(new ArrayBuffer(length));
+}
+
+/** All parts in one array of its own, fit for secrets. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const whole = new Uint8Array(new ArrayBuffer(length));
   let offset = 0;
   for (const part of parts) {
     whole.set(part, offset);

@@ -6,6 +6,7 @@ export {
   algorithmName,
   SHARED_KEY_PREFERENCE,
 } from './algorithm-ids.ts';
+export { secretBytes } from './bytes.ts';
 export { MovableSha256 } from './crypto.ts';
 export { describeNego, type NegoDescription, offerOf } from './describe-message.ts';
 export type { SealLimits } from './envelope.ts';

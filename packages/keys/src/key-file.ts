@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { secretBytes } from './bytes.ts';
 import { openMode } from './credentials.ts';
 import { randomBytes } from './crypto.ts';
 import { KeyError } from './errors.ts';
@@ -18,7 +19,7 @@ export interface KeyFile {
 export async function readKeyFile(path: string): Promise<KeyFile> {
   return withFile(path, constants.O_RDONLY, 0, async (file) => {
     const { size, mode } = await checkedStat(path, file);
-    const content = Buffer.allocUnsafeSlow(size);
+    const content = secretBytes(size);
     try {
       const { bytesRead } = await file.read(content, 0, size, 0);
       if (bytesRead !== size) throw fileError(path, 'changed while it was read; try again');

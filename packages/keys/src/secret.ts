@@ -1,10 +1,10 @@
 import { inspect } from 'node:util';
+import { secretBytes } from './bytes.ts';
 import { usageError } from './errors.ts';
 import type { StateSink, StateSource } from './state-port.ts';
 
 /**
- * Bytes that must not be printed, serialized or left behind. They lie in memory of their own, not in Node's shared
- * buffer pool, and every way of turning the object into text gives `[Secret]`.
+ * Bytes that must not be printed, serialized or left behind. They lie in memory of their own (`secretBytes`), and every way of turning the object into text gives `[Secret]`.
  */
 export class Secret {
   readonly length: number;
@@ -17,7 +17,7 @@ export class Secret {
 
   /** Takes over `bytes`: they are copied, and zeroed in the place they came from. */
   static take(bytes: Uint8Array): Secret {
-    const own = Buffer.allocUnsafeSlow(bytes.length);
+    const own = secretBytes(bytes.length);
     own.set(bytes);
     bytes.fill(0);
     return new Secret(own);

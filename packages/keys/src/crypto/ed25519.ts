@@ -6,6 +6,7 @@ import {
   sign as nodeSign,
   verify as nodeVerify,
 } from 'node:crypto';
+import { secretBytes } from '../bytes.ts';
 
 /** Bytes of a public key and of a private key's seed. */
 export const ED25519_KEY_LENGTH = 32;
@@ -33,7 +34,7 @@ export class Ed25519Key {
   /** The key with this seed of 32 bytes, which stays the caller's to wipe. */
   static ofSeed(seed: Uint8Array): Ed25519Key {
     if (seed.length !== ED25519_KEY_LENGTH) throw new RangeError('an Ed25519 seed has 32 bytes');
-    const encoded = Buffer.allocUnsafeSlow(PKCS8_HEAD.length + seed.length);
+    const encoded = secretBytes(PKCS8_HEAD.length + seed.length);
     encoded.set(PKCS8_HEAD);
     encoded.set(seed, PKCS8_HEAD.length);
     try {

@@ -1,4 +1,5 @@
 import { pbkdf2Sync } from 'node:crypto';
+import { secretBytes } from '../bytes.ts';
 import { HASH_LENGTH, hmacSha256 } from './hash.ts';
 
 /** HKDF-Extract with SHA-256 (RFC 5869, 2.2). Node offers only both steps in one, and transcripts need them apart. */
@@ -9,7 +10,7 @@ export function hkdfExtract(salt: Uint8Array, input: Uint8Array): Uint8Array {
 /** HKDF-Expand with SHA-256 (RFC 5869, 2.3): `length` bytes, at most 255 × 32. Throws RangeError beyond. */
 export function hkdfExpand(key: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   if (length > 255 * HASH_LENGTH) throw new RangeError(`HKDF cannot expand to ${length} bytes`);
-  const output = Buffer.allocUnsafeSlow(length);
+  const output = secretBytes(length);
   let block: Uint8Array = new Uint8Array(0);
   for (let offset = 0, counter = 1; offset < length; offset += HASH_LENGTH, counter++) {
     block = hmacSha256(key, block, info, Uint8Array.of(counter));

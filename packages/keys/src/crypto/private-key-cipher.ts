@@ -1,5 +1,6 @@
 import { createDecipheriv } from 'node:crypto';
 import { pbkdf } from 'bcrypt-pbkdf';
+import { secretBytes } from '../bytes.ts';
 
 /** Decrypts with AES-256 in counter mode, which authenticates nothing: for private key files only, which have a check of their own. */
 export function decryptAes256Ctr(key: Uint8Array, iv: Uint8Array, body: Uint8Array): Uint8Array {
@@ -17,7 +18,7 @@ export function bcryptPbkdf(
   rounds: number,
   length: number,
 ): Uint8Array {
-  const key = Buffer.allocUnsafeSlow(length);
+  const key = secretBytes(length);
   if (pbkdf(passphrase, passphrase.length, salt, salt.length, key, length, rounds) !== 0) {
     throw new RangeError('bcrypt_pbkdf takes a passphrase and a salt that are not empty');
   }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { secretBytes } from '../bytes.ts';
 import { openMode } from '../credentials.ts';
 import { KeyError, type KeyErrorCode } from '../errors.ts';
 
@@ -19,7 +20,7 @@ export interface OwnedFileRules {
  */
 export function readOwnedFile(path: string, rules: OwnedFileRules): Promise<Buffer> {
   return withOwnedFile(path, rules, constants.O_RDONLY, async (file, size) => {
-    const content = Buffer.allocUnsafeSlow(size);
+    const content = secretBytes(size);
     const { bytesRead } = await file.read(content, 0, size, 0);
     if (bytesRead !== size) throw ownedFileError(path, rules, 'changed while it was read; try again');
     return content;
