@@ -1,4 +1,5 @@
-// Plays `keymux demo wiretap` in a pseudo terminal and writes what was on the screen: docs/wiretap.cast (asciicast v2) and docs/wiretap.svg.
+// Plays `keymux demo wiretap` in a pseudo terminal and writes what was on the screen: wiretap.cast (asciicast v2) and wiretap.svg
+// in packages/cli/recordings.
 // Needs Linux, with `script` of util-linux.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +9,7 @@ import xterm from '@xterm/headless';
 import { drawRecording } from './terminal-svg.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const RECORDINGS = `${ROOT}packages/cli/recordings/`;
 const [COLUMNS, ROWS] = [100, 28];
 /** Seconds from one line to the next, and from when on a pause is for reading. */
 const [LINE, LONG] = [0.3, 0.8];
@@ -19,8 +21,8 @@ if (status !== 0) process.exit(status ?? 1);
 const events = steady(await play());
 const header = { version: 2, width: COLUMNS, height: ROWS, title: TITLE };
 const lines = [header, ...events.map(({ time, output }) => [time, 'o', output])];
-writeFileSync(`${ROOT}docs/wiretap.cast`, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-writeFileSync(`${ROOT}docs/wiretap.svg`, drawRecording(TITLE, await screens(events)));
+writeFileSync(`${RECORDINGS}wiretap.cast`, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+writeFileSync(`${RECORDINGS}wiretap.svg`, drawRecording(TITLE, await screens(events)));
 
 /** Runs the demonstration; returns what it wrote, and when, in seconds. What was written at once is one event. */
 async function play() {
