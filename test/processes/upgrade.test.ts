@@ -1,10 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@keymux/client';
 import { ALGORITHM, type KeyInfo } from '@keymux/keys';
 import type { MuxStream } from '@keymux/streams';
 import { afterEach, describe, expect, test } from 'vitest';
+import { LargeSite } from '../support/large-site.ts';
 import { connectClient, keeperOf } from '../support/library.ts';
 import { ProcessFamily } from '../support/process-family.ts';
 import { Scope } from '../support/scope.ts';
@@ -97,6 +99,17 @@ describe.skipIf(process.platform !== 'linux')('on SIGUSR2', () => {
     over = true;
     expect(await asked).toBeGreaterThan(0);
     await tell(client.request({ host: ALPHA, path: '/', key }));
+  });
+
+  test('a download that takes longer goes on where it is, also beyond the time for draining', async () => {
+    const limit = ['--limit', 'drain-timeout=200', '--workers', '1'];
+    const site = await LargeSite.start(scope, { args: limit, env: { KEYMUX_SINGLE_PROCESS: 'false' } });
+    const download = await site.begin();
+    site.server.kill('SIGUSR2');
+    await site.server.next('upgraded');
+    await delay(12_000); // requests are waited for 10 seconds, then drained
+    expect(await site.isWhole(download)).toBe(true);
+    expect(await site.isWhole(await site.begin())).toBe(true);
   });
 
   test('with a configuration that cannot be used, all goes on', async () => {

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { type KeeperHoldings, type KeptKey, type KeyHolder, LocalKeeper } from '@keymux/keys';
-import type { ListenTarget, Movable, Moved, MuxSession } from '@keymux/streams';
+import type { CloseOptions, ListenTarget, Movable, Moved, MuxSession } from '@keymux/streams';
 import type { z } from 'zod';
 import type { listenAddress } from './config.ts';
 import { readSettings } from './config.ts';
@@ -14,7 +14,7 @@ import { type KeeperOptions, refuseKeys, remoteKeeper, watchHosts } from './serv
 export interface Server<O> {
   listen(target: ListenTarget): Promise<AddressInfo | string>;
   stopListening(): Promise<void>;
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
   readonly sessions: ReadonlySet<MuxSession>;
   movable(session: MuxSession): Movable;
   takeOver(moved: Moved, limited?: boolean): MuxSession;

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Keeper, SHARED_KEY_PREFERENCE } from '@keymux/keys';
 import { acceptMethods, type KeyInfo, type Level, SAFE_METHODS, UsageError } from '@keymux/session';
 import {
+  type CloseOptions,
   decodeRequest,
   encodeResponse,
   type ListenTarget,
@@ -130,8 +131,8 @@ export class Origin extends EventEmitter<OriginEvents> {
   }
 
   /** Stops listening and lets open streams end. */
-  close(): Promise<void> {
-    return this.#server.close();
+  close(options?: CloseOptions): Promise<void> {
+    return this.#server.close(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Keeper } from '@keymux/keys';
 import { acceptMethods, type Level, UsageError } from '@keymux/session';
 import {
+  type CloseOptions,
   decodeRequest,
   encodeResponse,
   halfOfDescriptors,
@@ -131,8 +132,8 @@ export class ConnectProxy extends EventEmitter<ProxyEvents> {
   }
 
   /** Stops listening and lets open tunnels end. */
-  close(): Promise<void> {
-    return this.#server.close();
+  close(options?: CloseOptions): Promise<void> {
+    return this.#server.close(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -483,12 +483,20 @@ export class Session {
     return id;
   }
 
-  /** Takes no more streams, lets the open ones end until `drainTimeout` after `now`. */
-  goAway(status: number = GOAWAY.OK, now: number = this.#state.now): void {
-    if (this.#state.draining) return;
+  /** Takes no more streams, lets the open ones end for `within` milliseconds, at most Infinity. Called again, it can only shorten that. */
+  goAway(
+    status: number = GOAWAY.OK,
+    now: number = this.#state.now,
+    within: number = this.#state.config.drainTimeout,
+  ): void {
+    const drainBy = now + within;
+    if (this.#state.draining) {
+      if (this.#drainBy !== undefined) this.#drainBy = Math.min(this.#drainBy, drainBy);
+      return;
+    }
     this.#state.now = now;
     this.#state.draining = true;
-    this.#drainBy = now + this.#state.config.drainTimeout;
+    this.#drainBy = drainBy;
     this.#lastGoodId = this.#state.lastPeerStreamId;
     const goaway = this.#goaway(status);
     // The front passes nothing on that is not sealed, and could not be believed if it did (spec 10.4).

@@ -166,6 +166,22 @@ describe('a session that both sides end is over when the carrier has taken the r
     expect(errorAt(peer, 12_000)).toBeUndefined();
     expect(peer.session.over).toBe(true);
   });
+
+  test('or for as long as they take; then it can be told to hurry, and not to take longer', () => {
+    const peer = server({ drainTimeout: 10_000, keepAlive: 0 });
+    peer.sends({ type: 'syn-stream', streamId: 1, headers: HEADERS, fin: true });
+    peer.session.reply(1, HEADERS);
+    peer.sees();
+    peer.session.goAway(GOAWAY.OK, 2_000, Number.POSITIVE_INFINITY);
+    peer.sees();
+    expect(errorAt(peer, 1_000_000)).toBeUndefined();
+    expect(peer.session.over).toBe(false);
+    peer.session.goAway(GOAWAY.OK, 1_000_000, 5_000);
+    peer.session.goAway(GOAWAY.OK, 1_000_000, 9_000);
+    expect(peer.session.nextDeadline()).toBe(1_005_000);
+    expect(errorAt(peer, 1_005_000)).toBeUndefined();
+    expect(peer.session.streamCount).toBe(0);
+  });
 });
 
 describe('the same at a front', () => {

@@ -26,6 +26,7 @@ export {
 } from './messages.ts';
 export { type Movable, MovableSession, type Moved } from './movable.ts';
 export {
+  type CloseOptions,
   MuxSession,
   type MuxSessionOptions,
   type OpenStreamOptions,

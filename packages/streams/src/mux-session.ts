@@ -102,6 +102,12 @@ interface MuxSessionEvents {
   close: [error: Error | undefined];
 }
 
+/** How the end of a session is waited for. */
+export interface CloseOptions {
+  /** How long open streams have to end, in milliseconds; `drainTimeout` of the configuration by default, Infinity for as long as it takes. */
+  readonly within?: number | undefined;
+}
+
 /**
  * Runs a session over a carrier: any Duplex, such as a TCP socket, a WebSocket stream, or a stream of another session.
  *
@@ -417,11 +423,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return answer;
   }
 
-  /** Takes no more streams and resolves when the open ones have ended, or the drain timeout of the configuration has passed. */
-  async close(): Promise<void> {
+  /** Takes no more streams and resolves when the open ones have ended, or their time is up. Called again, it can only shorten that time. */
+  async close({ within }: CloseOptions = {}): Promise<void> {
     if (this.#driver.finished) return;
     this.#leaving = true;
-    this.#driver.step(() => this.#session.goAway(GOAWAY.OK, this.#now()));
+    this.#driver.step(() => this.#session.goAway(GOAWAY.OK, this.#now(), within));
     await this.closed;
   }
 

@@ -8,7 +8,7 @@ import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
 import { carrierLimits, negotiationLimits, type ServerLimits, windowLimits } from './limits.ts';
 import type { Moved } from './movable.ts';
-import { MOVABLE_CONFIG, MuxSession, type MuxSessionOptions } from './mux-session.ts';
+import { type CloseOptions, MOVABLE_CONFIG, MuxSession, type MuxSessionOptions } from './mux-session.ts';
 import { WindowPool } from './window-pool.ts';
 
 export interface SessionServerOptions
@@ -92,11 +92,11 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     return this.#carriers.stopListening();
   }
 
-  /** Stops listening, lets open sessions end (each within its drain timeout), then resolves. */
-  async close(): Promise<void> {
+  /** Stops listening, lets open sessions end (each within its drain timeout, or what the options say), then resolves. */
+  async close(options?: CloseOptions): Promise<void> {
     const closed = this.#carriers.close();
     for (const link of this.#silent) link.destroy();
-    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await Promise.all([...this.#sessions].map((session) => session.close(options)));
     await closed;
   }
 

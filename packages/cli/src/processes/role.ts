@@ -99,7 +99,7 @@ async function createWorker(
   return {
     listen: (target) => server.listen(target),
     stopListening: () => server.stopListening(),
-    close: () => server.close(),
+    close: (options) => server.close(options),
     movable: () => [...server.sessions].filter(canBeHandedOn).map((session) => server.movable(session)),
     handOn: (pass) => {
       server.on('session', (session) => handOn(session, () => pass(asNew(server.movable(session)))));
