@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientOptions } from '@keymux/client';
 import { ALGORITHM, type KeyInfo } from '@keymux/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { bodyOf, connectClient, keeperOf } from '../support/library.ts';
@@ -28,8 +29,8 @@ async function originOf(workers: number) {
     String(workers),
   ]);
   const { keeper, labels } = await keeperOf({ file, authorities: [ALPHA] });
-  const connect = async () => {
-    const client = await connectClient(scope, family.address, { keeper });
+  const connect = async (options: ClientOptions = {}) => {
+    const client = await connectClient(scope, family.address, { keeper, ...options });
     const ask = () =>
       client.negotiate({ algorithm: ALGORITHM.PSK_X25519, label: String(labels[0]), authority: ALPHA });
     return { client, ask, request: { ...REQUEST, key: await ask() } };
@@ -57,6 +58,22 @@ describe.skipIf(process.platform !== 'linux')('a server of several processes', (
     await family.gone();
     expect(family.admin.events.at(-1)).toMatchObject({ event: 'draining' });
     expect(family.admin.all('process-exit')).toEqual([]);
+  });
+
+  test('H17: the acceptor forgets the keys of a session that it has given away', async () => {
+    const { family, connect } = await originOf(1);
+    const sessionKeys: Record<string, Uint8Array> = {};
+    const { client, request } = await connect({
+      keyLog: (_, entry) => {
+        const { from, key } = entry();
+        sessionKeys[from] = Uint8Array.from(key);
+      },
+    });
+    await tell(client.request(request));
+    expect(await foundInMemory(family.pid('worker 1'), sessionKeys)).toEqual(['client', 'server']);
+    await expect
+      .poll(() => foundInMemory(family.pid('acceptor'), sessionKeys), { interval: 500 })
+      .toEqual([]);
   });
 
   test('H17: the long-term key is in the memory of the keeper alone', async () => {

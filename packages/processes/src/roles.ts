@@ -3,6 +3,7 @@ import { type Channel, give, type Take, Taker } from '@keymux/hand-over';
 import { type AuditEntry, KeeperServer, RemoteKeeper } from '@keymux/keeper';
 import type { KeptKey, KeyHolder } from '@keymux/keys';
 import type { Movable } from '@keymux/streams';
+import { Collector } from './collector.ts';
 import { type Order, orderSchema, type Report } from './messages.ts';
 import type { Port } from './port.ts';
 
@@ -27,8 +28,8 @@ export interface WorkerService {
   handOn(pass: (movable: Movable) => Promise<void>): void;
   /** Who goes on with those of another process, by kind. */
   readonly takes: Readonly<Record<string, Take>>;
-  /** Takes nothing more and resolves when all sessions have ended. */
-  close(): Promise<void>;
+  /** Takes nothing more and resolves when all sessions have ended. `within` is how long they have, in milliseconds, if not as long as is configured. */
+  close(options?: { readonly within?: number }): Promise<void>;
 }
 
 /** What a keeper's process has. */
@@ -121,8 +122,7 @@ export function runWorker(
       case 'begin': {
         const keeper = await RemoteKeeper.connect({ connect: (signal) => links.open(signal) });
         service = await create(order.settings, keeper);
-        if (channel !== undefined && accepts)
-          service.handOn((movable) => give(movable, channel, { timeout: PATIENCE }));
+        if (channel !== undefined && accepts) giveNew(service, channel);
         else if (channel !== undefined) new Taker(channel, service.takes);
         return { type: 'ready' };
       }
@@ -145,7 +145,8 @@ export function runWorker(
         return undefined;
       case 'retire':
         if (service !== undefined && channel !== undefined) await giveAll(service, channel);
-        await service?.close();
+        // As nobody waits for it, what could not be given has all the time that it needs, unless `drain` comes.
+        await service?.close({ within: Number.POSITIVE_INFINITY });
         return 'over';
       case 'drain':
         await service?.close();
@@ -158,6 +159,12 @@ export function runWorker(
 
 /** Milliseconds until what goes on in a session must let it go; else it stays, and is drained. */
 const PATIENCE = 10_000;
+
+/** Gives new sessions away, and keeps nothing of them for long. */
+function giveNew(service: WorkerService, channel: Channel): void {
+  const collector = new Collector();
+  service.handOn((movable) => give(movable, channel, { timeout: PATIENCE }).finally(() => collector.soon()));
+}
 
 /** Gives away all sessions that can be, those of the last connections too. */
 async function giveAll(service: WorkerService, channel: Channel): Promise<void> {

@@ -32,6 +32,8 @@ export interface SpawnOptions {
   /** Undefined leaves it as unbounded as this process. */
   readonly permissions: Permissions | undefined;
   readonly env: NodeJS.ProcessEnv;
+  /** Whether it can have its memory collected when it likes (`Collector`). */
+  readonly collects: boolean;
   /** Whether it may read standard input, to ask for a passphrase. */
   readonly stdin: boolean;
   /** Another user, if this process is root's. All groups but this one are dropped. */
@@ -42,9 +44,14 @@ export interface SpawnOptions {
  * Starts a process with as little as it needs: no debugger, no core dumps, and none of the options and variables that this process was
  * started with. It writes where this process writes.
  */
-export function spawnRole({ script, args, permissions, env, stdin, user }: SpawnOptions): Running {
+export function spawnRole(options: SpawnOptions): Running {
+  const { script, args, permissions, env, collects, stdin, user } = options;
   const bounds = permissions && permissionFlags(permissions);
-  const flags = [...(bounds ?? []), ...(has('--disable-sigusr1') ? ['--disable-sigusr1'] : [])];
+  const flags = [
+    ...(bounds ?? []),
+    ...(has('--disable-sigusr1') ? ['--disable-sigusr1'] : []),
+    ...(collects ? ['--expose-gc'] : []),
+  ];
   const child = spawn('/bin/sh', ['-c', PRELUDE, process.execPath, ...flags, script, ...args], {
     stdio: [stdin ? 'inherit' : 'ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced',

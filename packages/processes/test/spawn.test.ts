@@ -18,7 +18,7 @@ const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
 const STARTER = `
 const [library, script] = process.argv.slice(1);
 const { spawnRole } = await import(library);
-const one = spawnRole({ script, args: [], permissions: undefined, env: {}, stdin: false });
+const one = spawnRole({ script, args: [], permissions: undefined, env: {}, collects: false, stdin: false });
 one.port.receive(() => process.stdout.write(String(one.pid)));
 `;
 
@@ -37,7 +37,7 @@ function start(options: Partial<SpawnOptions> = {}): Running {
   const [readable, writable] = files;
   const permissions = { read: [readable, dirname(script)], write: [writable], threads: false };
   const started = spawnRole({
-    ...{ script, args: files, permissions, env: { PATH: process.env.PATH }, stdin: false },
+    ...{ script, args: files, permissions, env: { PATH: process.env.PATH }, collects: false, stdin: false },
     ...options,
   });
   running.push(started);

@@ -187,6 +187,7 @@ class ServerProcesses {
       args: [role, command.name, output.json ? 'json' : 'text'],
       permissions: isKeeper ? KEEPERS_PERMISSIONS : permissions,
       env: environment(isKeeper ? [...ENVIRONMENT, ...KEEPERS_ENVIRONMENT] : ENVIRONMENT),
+      collects: role === 'acceptor',
       stdin: isKeeper,
       user: isKeeper ? undefined : user,
     });
