@@ -49,7 +49,8 @@ test.skipIf(process.platform !== 'linux')(
     const { S, of } = recordedKeys(middle.wire, keyFile);
     const { client: ours, server: theirs, exporter } = of(1);
     const session = { clientKey: ours.key, serverKey: theirs.key, exporter, runSecret: S };
-    const names = Object.keys(session).sort();
+    // Of the run secret nothing is left as soon as the keys are made.
+    const names = ['clientKey', 'exporter', 'serverKey'];
     expect(await foundInMemory(origin.pid, session)).toEqual(names);
 
     await client.close();
@@ -144,7 +145,7 @@ test.skipIf(process.platform !== 'linux')(
     expect(Object.keys(secrets)).toHaveLength(5); // ALG 1 has one for early data
     // Each finds something, which shows that its memory was searched.
     expect(await foundInMemory(keeper.process.pid, { ...longTerm, ...secrets })).toEqual(['K', 'Kpsk']);
-    expect(await foundInMemory(origin.pid, { ...longTerm, last: secrets[4] as Buffer })).toEqual(['last']);
+    expect(await foundInMemory(origin.pid, { ...longTerm, control: ALPHA })).toEqual(['control']);
 
     await client.close();
     // By then it has noticed. What Node itself may keep of the last thing that was read or computed is of this session, then.
