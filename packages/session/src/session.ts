@@ -483,6 +483,11 @@ export class Session {
     return id;
   }
 
+  /** Bytes by which windows have grown of streams that are over, and whose payload still waits to be consumed. */
+  get lingeringGrowth(): number {
+    return this.#state.growth?.lingering ?? 0;
+  }
+
   /** Takes no more streams, lets the open ones end for `within` milliseconds, at most Infinity. Called again, it can only shorten that. */
   goAway(
     status: number = GOAWAY.OK,

@@ -49,6 +49,13 @@ export class WindowGrowth {
     this.#most = most;
   }
 
+  /** What windows of streams that are over have grown by, whose payload still waits to be consumed. In bytes. */
+  get lingering(): number {
+    let sum = 0;
+    for (const { grown } of this.#lingering.values()) sum += grown;
+    return sum;
+  }
+
   /** Whether a PING should be sent, whose answer tells how long the round trip is. If so, that is counted as done. */
   wantsMeasure(now: number): boolean {
     if (now < this.#measuredAt + MEASURES_EVERY) return false;

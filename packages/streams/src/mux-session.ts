@@ -522,7 +522,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.#streams.endAll(reason);
     this.#keys?.close(reason);
     this.#pings.rejectAll(reason);
-    this.#windowShare.close();
+    this.#windowShare.close(this.#session.lingeringGrowth);
     traceSession('close', this, error);
     this.emit('close', error);
   }

@@ -13,9 +13,10 @@ export const DEFAULT_WINDOW_LIMITS: WindowLimits = {
   windowGrowthPerClient: 128 * MIB,
 };
 
-/** The share of one session. What it has is given back when it is closed. */
+/** The share of one session. */
 export interface ClosableShare extends WindowShare {
-  close(): void;
+  /** Gives back what it has, but for `lingering` bytes, which are given as payload that is still held is consumed. */
+  close(lingering?: number): void;
 }
 
 /** What the windows of all sessions of a server, or of a process, grow by: peers can fill it, so it is memory. */
@@ -55,7 +56,7 @@ export class WindowPool {
       },
       adopt: add,
       give: (bytes) => add(-Math.min(bytes, taken)),
-      close: () => add(-taken),
+      close: (lingering = 0) => add(Math.min(lingering, taken) - taken),
     };
   }
 
