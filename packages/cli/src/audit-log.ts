@@ -20,9 +20,11 @@ export class AuditLog {
     closeSync(before);
   }
 
-  /** Throws the system's error. */
+  /** Throws the system's error, and one if there is no room for all of it. */
   write(entry: AuditEntry): void {
-    writeSync(this.#file, `${JSON.stringify({ time: new Date().toISOString(), ...entry })}\n`);
+    const line = Buffer.from(`${JSON.stringify({ time: new Date().toISOString(), ...entry })}\n`);
+    if (writeSync(this.#file, line) !== line.length)
+      throw new Error('only a part of an entry could be written');
   }
 }
 

@@ -39,7 +39,9 @@ export async function withFirstContact<T>(
     } catch (error) {
       const unknown = unknownHost(error);
       if (unknown === undefined) throw error;
-      if (!(await confirms(unknown))) throw new FirstContactError(unknown, file.name);
+      // A process that may not write the file need not ask.
+      const mayWrite = process.permission?.has('fs.write', file.name) ?? true;
+      if (!mayWrite || !(await confirms(unknown))) throw new FirstContactError(unknown, file.name);
       await mkdir(dirname(file.name), { recursive: true, mode: 0o700 });
       await file.add(unknown.host, unknown.identity);
       const { host, identity } = unknown;

@@ -231,7 +231,7 @@ function purposeOf(
 function pipeFor(pipes: PipeKeys, label: string): SpipedKeeper {
   const found = pipes.find(label);
   if (found !== undefined) return found;
-  throw new KeyError('ERR_KEYMUX_KEY_UNKNOWN', `there is no key "${label}" for pipes`);
+  throw new KeyError('ERR_KEYMUX_KEY_UNKNOWN', `there is no key ${JSON.stringify(label)} for pipes`);
 }
 
 /** In memory of its own. */

@@ -177,7 +177,10 @@ export class LinkServer {
           await this.#check(caller);
           const keeper = caller.rights.all ? pipes.find(label) : undefined;
           if (keeper === undefined)
-            throw new KeyError('ERR_KEYMUX_KEY_UNKNOWN', `there is no key "${label}" for pipes`);
+            throw new KeyError(
+              'ERR_KEYMUX_KEY_UNKNOWN',
+              `there is no key ${JSON.stringify(label)} for pipes`,
+            );
           return keeper.start(role);
         },
       }),
@@ -187,7 +190,11 @@ export class LinkServer {
   /** Looks up anew what a caller may do. Rejects with KeyError if that cannot be found out now. */
   async #check(caller: Caller): Promise<void> {
     try {
-      caller.rights = (await rightsOf(this.#callers, caller)) ?? NOTHING;
+      for (let callers: Callers | undefined; callers !== this.#callers; ) {
+        callers = this.#callers;
+        const rights = (await rightsOf(callers, caller)) ?? NOTHING;
+        if (callers === this.#callers) caller.rights = rights; // else others have been read meanwhile
+      }
     } catch (error) {
       throw new KeyError('ERR_KEYMUX_KEEPER_BUSY', 'what its callers may do cannot be read', {
         cause: error,

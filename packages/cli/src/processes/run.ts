@@ -30,6 +30,7 @@ const SCRIPT = fileURLToPath(new URL('../../bin/keymux-process.js', import.meta.
 /** What processes get of the environment. The keeper needs more, to find an ssh-agent, and to ask for passphrases. */
 const ENVIRONMENT = ['LANG', 'LC_ALL', 'NO_COLOR', 'PATH', 'TERM', 'TZ'];
 const KEEPERS_ENVIRONMENT = [
+  'XDG_CONFIG_HOME',
   'CREDENTIALS_DIRECTORY',
   'DISPLAY',
   'HOME',
@@ -80,7 +81,16 @@ interface ServerOptions {
 type Read = Awaited<ReturnType<typeof readServerConfig>>;
 
 /** What cannot change while processes run; and what cannot change with those of an upgrade either. */
-const FIXED = ['listen', 'keeper', 'workers', 'user', 'singleProcess'] as const;
+const FIXED = [
+  'listen',
+  'keeper',
+  'keeperKey',
+  'keeperIdentity',
+  'knownHosts',
+  'workers',
+  'user',
+  'singleProcess',
+] as const;
 const ADMINS = ['listen', 'user', 'singleProcess'] as const;
 
 /** The processes of a server, by the configuration as it was read last. */
