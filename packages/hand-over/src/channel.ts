@@ -21,8 +21,11 @@ export class Channel extends EventEmitter<ChannelEvents> {
     this.#port = port;
     port.on('message', (value: unknown, handle: unknown) => {
       const message = parseMessage(value);
-      if (message !== undefined) this.emit('message', message, handle as SocketHandle | undefined);
-      else if (isOurs(value)) (handle as SocketHandle | undefined)?.close();
+      if (message === undefined && !isOurs(value)) return;
+      // The other process says what its handles become here: one that is a socket would be read from.
+      const wanted = message?.type === 'hand-over.socket' && isBare(handle);
+      if (handle !== undefined && !wanted) drop(handle);
+      if (message !== undefined) this.emit('message', message, wanted ? handle : undefined);
     });
     port.on('disconnect', () => this.emit('close'));
   }
@@ -40,6 +43,18 @@ export class Channel extends EventEmitter<ChannelEvents> {
     // By this form net.Native, a handle as it is: neither side makes a socket of it, which would begin to read.
     this.#port.send?.(message, handle as never, {}, () => done?.());
   }
+}
+
+function isBare(handle: unknown): handle is SocketHandle {
+  return (
+    typeof handle === 'object' && handle !== null && !(handle instanceof EventEmitter) && 'close' in handle
+  );
+}
+
+function drop(handle: unknown): void {
+  const { destroy, close } = Object(handle) as { destroy?: () => void; close?: () => void };
+  if (destroy !== undefined) destroy.call(handle);
+  else close?.call(handle);
 }
 
 function isOurs(value: unknown): boolean {

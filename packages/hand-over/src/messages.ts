@@ -31,7 +31,11 @@ const offer = z.strictObject({
   /** Whom the giver means, for the relay. */
   to: text(64).exactOptional(),
 });
-const ready = z.strictObject({ type: z.literal('hand-over.ready'), name, key: base64(KEY_LENGTH) });
+const ready = z.strictObject({
+  type: z.literal('hand-over.ready'),
+  name,
+  key: base64(KEY_LENGTH).length(Math.ceil(KEY_LENGTH / 3) * 4),
+});
 const socket = z.strictObject({ type: z.literal('hand-over.socket'), name, place });
 const have = z.strictObject({ type: z.literal('hand-over.have'), name, place });
 const state = z.strictObject({

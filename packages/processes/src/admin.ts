@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { type Channel, Relay } from '@keymux/hand-over';
 import { Deferred } from './deferred.ts';
-import type { ProcessError } from './errors.ts';
+import { ProcessError } from './errors.ts';
 import { Team, type TeamOptions } from './team.ts';
 
 /**
@@ -43,6 +43,7 @@ export class Admin {
    * `start` does; then those that were there go on.
    */
   async upgrade(options: TeamOptions): Promise<void> {
+    if (this.#stopping) throw new ProcessError('the server is ending', 1);
     const before = this.#current;
     await this.#start(options);
     this.#retiring.add(before);

@@ -1,4 +1,5 @@
 import type { ChildProcess, SendHandle } from 'node:child_process';
+import { Socket } from 'node:net';
 import { Channel } from '@keymux/hand-over';
 
 /** One end of a channel between two processes. Sending never throws: who has gone hears nothing, and `closed` tells the other. */
@@ -34,6 +35,7 @@ function channel(end: ChildProcess | NodeJS.Process, closed: Promise<void>): Por
   return {
     send: (message, handle) => {
       if (end.connected) end.send?.(message, handle as SendHandle, {}, () => undefined);
+      else if (handle instanceof Socket) handle.destroy();
     },
     receive: (listener) => void end.on('message', listener),
     closed,

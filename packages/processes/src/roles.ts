@@ -116,6 +116,7 @@ export function runWorker(
 ): Promise<void> {
   const links = new Links(port);
   let service: WorkerService | undefined;
+  let taker: Taker | undefined;
   let prepared: Prepared | undefined;
   return run(port, { explain }, async (order, handle) => {
     switch (order.type) {
@@ -123,7 +124,7 @@ export function runWorker(
         const keeper = await RemoteKeeper.connect({ connect: (signal) => links.open(signal) });
         service = await create(order.settings, keeper);
         if (channel !== undefined && accepts) giveNew(service, channel);
-        else if (channel !== undefined) new Taker(channel, service.takes);
+        else if (channel !== undefined) taker = new Taker(channel, service.takes);
         return { type: 'ready' };
       }
       case 'prepare':
@@ -144,11 +145,13 @@ export function runWorker(
         links.answered(order.id, handle instanceof Socket ? handle : undefined);
         return undefined;
       case 'retire':
+        taker?.refuse('it is ending');
         if (service !== undefined && channel !== undefined) await giveAll(service, channel);
         // As nobody waits for it, what could not be given has all the time that it needs, unless `drain` comes.
         await service?.close({ within: Number.POSITIVE_INFINITY });
         return 'over';
       case 'drain':
+        taker?.refuse('it is ending');
         await service?.close();
         return 'over';
       default:
@@ -166,10 +169,22 @@ function giveNew(service: WorkerService, channel: Channel): void {
   service.handOn((movable) => give(movable, channel, { timeout: PATIENCE }).finally(() => collector.soon()));
 }
 
+/** Hand-overs at a time: a taker takes a thousand at most. */
+const LANES = 256;
+
 /** Gives away all sessions that can be, those of the last connections too. */
 async function giveAll(service: WorkerService, channel: Channel): Promise<void> {
-  const giveThose = (): Promise<unknown> =>
-    Promise.allSettled(service.movable().map((movable) => give(movable, channel, { timeout: PATIENCE })));
+  const tried = new Set<object | undefined>();
+  const giveThose = async (): Promise<void> => {
+    const left = service
+      .movable()
+      .filter(({ sockets: [carrier] }) => !tried.has(carrier) && tried.add(carrier));
+    const lane = async (): Promise<void> => {
+      for (let next = left.shift(); next !== undefined; next = left.shift())
+        await give(next, channel, { timeout: PATIENCE }).catch(() => undefined); // then it is drained here
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+  };
   const stopped = service.stopListening();
   await giveThose();
   await stopped;

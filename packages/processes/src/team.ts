@@ -112,21 +112,30 @@ export class Team {
    * or what `check` throws, and then all is as it was.
    */
   async reload(settings: TeamOptions['settings'], check: TeamOptions['check']): Promise<void> {
-    const running = [this.#keeper, ...this.#withSessions].flatMap((member) => {
+    if (!this.#keeper.serves) throw new ProcessError('the keeper is being started; try again', FAILURE);
+    const all = [this.#keeper, ...this.#withSessions];
+    const running = all.flatMap((member) => {
       const { running } = member.supervised;
-      return running !== undefined && member.begun ? [{ member, running }] : [];
+      return running !== undefined && member.serves ? [{ member, running }] : [];
     });
     let accepted = false;
     try {
       const answers = running.map(({ member, running }) => this.#answer(member, running));
       for (const { member, running: one } of running)
         tell(one, { type: 'prepare', settings: this.#settingsFor(member, settings) });
+      await Promise.allSettled(answers); // so that none is taken for an answer to what comes next
       const [kept] = await Promise.all(answers);
       check(kept ?? []);
       this.#settings = settings;
       accepted = true;
     } finally {
       for (const { running: one } of running) tell(one, { type: 'apply', accepted });
+      const told = new Set(running.map(({ running: one }) => one));
+      // Who has begun meanwhile did so with the options before, and is started again.
+      if (accepted)
+        for (const { begun, supervised } of all)
+          if (begun && supervised.running !== undefined && !told.has(supervised.running))
+            supervised.running.kill();
     }
   }
 

@@ -50,6 +50,9 @@ export class MovableProxySession implements Movable {
 
   handOver(name: Uint8Array, placeOf: (socket: Socket) => number): Uint8Array {
     const { session, tunnels, asking } = this.#proxied;
+    // Why it has closed is known here alone, and told in a moment.
+    if ([...tunnels].some(({ socket, stream }) => socket.destroyed && !stream.destroyed))
+      throw new UsageError('ERR_KEYMUX_HAND_OVER', 'a connection has just closed');
     if (session.handOverObstacle === undefined) for (const tunnel of tunnels) tunnel.settle();
     const state = session.handOver(name);
     const writer = new StateWriter();

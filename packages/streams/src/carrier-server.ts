@@ -49,6 +49,8 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
   readonly #greeting = new Map<Socket, NodeJS.Timeout>();
   /** Who waits until fewer are greeting. */
   readonly #waiting: (() => void)[] = [];
+  /** Connections of this process, whoever has let them in. */
+  readonly #open = new Set<Socket>();
   readonly #origins = new WeakMap<Socket, ConnectionOrigin>();
 
   /** Throws UsageError `ERR_KEYMUX_CONFIG` naming a limit that is out of its range. */
@@ -108,6 +110,19 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
       : undefined;
     for (const socket of this.#greeting.keys()) socket.destroy();
     await closed;
+    // What other processes have let in, or this one before it stopped listening, may still have last words to send.
+    while (this.#open.size > 0)
+      await Promise.all(
+        [...this.#open].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+      );
+  }
+
+  #opened(socket: Socket, client: string): void {
+    this.#open.add(socket);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.#places.release(client);
+    });
   }
 
   /** Counts a connection that another process has let in, and says where it comes from. Throws UsageError `ERR_KEYMUX_HAND_OVER` if it is `limited` and there is no place for its client. */
@@ -118,7 +133,7 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
       this.emit('refused', origin.peer);
       throw new UsageError('ERR_KEYMUX_HAND_OVER', 'its client has as many connections as may be');
     }
-    socket.once('close', () => this.#places.release(origin.client));
+    this.#opened(socket, origin.client);
     return origin;
   }
 
@@ -131,7 +146,7 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
       this.emit('refused', origin.peer);
       return;
     }
-    socket.once('close', () => this.#places.release(origin.client));
+    this.#opened(socket, origin.client);
     this.#origins.set(socket, origin);
     this.#greet(socket);
   }

@@ -41,6 +41,8 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
   readonly #gate: NegotiationGate;
   readonly #windows: WindowPool;
   readonly #sessions = new Set<MuxSession>();
+  /** What `close` was told, once it was called. */
+  #closing: CloseOptions | undefined;
   /** Links whose front has not said for whom they are. */
   readonly #silent = new Set<Duplex>();
 
@@ -94,9 +96,12 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
 
   /** Stops listening, lets open sessions end (each within its drain timeout, or what the options say), then resolves. */
   async close(options?: CloseOptions): Promise<void> {
+    this.#closing = options ?? {};
     const closed = this.#carriers.close();
     for (const link of this.#silent) link.destroy();
-    await Promise.all([...this.#sessions].map((session) => session.close(options)));
+    // Others can still come from other processes, or be in their greeting.
+    while (this.#sessions.size > 0)
+      await Promise.all([...this.#sessions].map((session) => session.close(options)));
     await closed;
   }
 
@@ -155,6 +160,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> {
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     this.emit('session', session, peer, client);
+    if (this.#closing !== undefined) void session.close(this.#closing);
   }
 }
 
