@@ -325,6 +325,9 @@ describe('other options', () => {
     const told = expect(admin.reload(OTHERS, () => undefined)).rejects.toThrow('"worker 2" has ended');
     await turn();
     await named('worker 2').end(CRASH);
+    // Nothing is decided before all others have answered: a late answer is none to what comes next.
+    expect(named('worker 1').heard.at(-1)).toMatchObject({ type: 'prepare' });
+    for (const name of ['keeper', 'worker 1']) await answer(name, { type: 'prepared' });
     await told;
     expect(named('worker 1').heard.at(-1)).toEqual({ type: 'apply', accepted: false });
   });
