@@ -16,7 +16,12 @@ export async function programFiles(script: string): Promise<string[]> {
       for (const place of placesBetween(linked, folder)) found.add(place);
     }
   }
-  return [...found];
+  return outermost(found);
+}
+
+/** Without those that lie in others: where one path begins as another does, Node 20.19.0 loses what comes after both. */
+function outermost(paths: ReadonlySet<string>): string[] {
+  return [...paths].filter((path) => ![...paths].some((other) => path.startsWith(`${other}/`)));
 }
 
 /** Where Node looks for packages on the way up; some versions end where they may not look, also if there is nothing. */
