@@ -44,7 +44,7 @@ export interface KeyOrigin {
   readonly keyId: number;
   readonly algorithm: number;
   readonly peerName: PeerName | undefined;
-  /** Of all its runs. */
+  /** Of all its renegotiations. */
   readonly messages: MessageLog;
 }
 
@@ -68,7 +68,7 @@ export class EstablishedKey {
   readonly keyId: number;
   readonly algorithm: number;
   readonly peerName: PeerName | undefined;
-  /** Of all its runs. */
+  /** Of all its renegotiations. */
   readonly messages: MessageLog;
   readonly streams = new Set<number>();
   /** A first message of a renegotiation crossed this side's RETIRE and was ignored. */

@@ -7,6 +7,7 @@ import { Holdings, type KeeperHoldings } from './holdings.ts';
 import type { IdentityEntry } from './identity/identities.ts';
 import { LocalSigner } from './identity/local-signer.ts';
 import { type PeerClaim, PeerVerified } from './identity/trust.ts';
+import { Interest } from './interest.ts';
 import {
   establishedRole,
   isRenegotiation,
@@ -55,8 +56,7 @@ interface Run {
   readonly awaited: number;
   readonly awaiting: Awaiting;
   readonly ownNonce: string | undefined;
-  /** Aborted when nobody waits for the run any more. */
-  readonly over: AbortController;
+  readonly interest: Interest;
   readonly deadline: number;
 }
 
@@ -201,6 +201,7 @@ export class LocalKeeper implements KeyHolder {
     const run = this.#runs.get(id);
     if (run === undefined) return;
     if (!this.#working.has(id)) run.awaiting.wipe(); // else `receive` does, once it is done with it
+    run.interest.end();
     this.#forget(id, run);
   }
 
@@ -221,14 +222,16 @@ export class LocalKeeper implements KeyHolder {
   ): Promise<Step> {
     const client = context.peerAddress ?? '';
     let ownNonce: string | undefined;
-    const over = new AbortController();
+    const interest = new Interest();
     const role = establishedRole(context);
     const holdings = this.#holdings;
     const identityFor = (offer: Offer): IdentityEntry | undefined =>
       allowed.has(offer.authority) ? holdings.identity(offer, role) : undefined;
     const environment: Environment = {
       context,
-      signal: over.signal,
+      get signal() {
+        return interest.signal;
+      },
       random: this.#random,
       x25519: this.#x25519,
       dhKey: () => DhKey.generate({ client, random: this.#givenRandom }),
@@ -257,7 +260,7 @@ export class LocalKeeper implements KeyHolder {
     const awaited = context.role === 'initiator' ? 1 : 2;
     const timeout = isRenegotiation(context) ? RENEGOTIATION_TIMEOUT : this.#runTimeout;
     const deadline = this.#clock() + timeout;
-    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, over, deadline });
+    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, interest, deadline });
   }
 
   async #verifyPeer(
@@ -289,7 +292,6 @@ export class LocalKeeper implements KeyHolder {
 
   #forget(id: number, run: Run): void {
     this.#runs.delete(id);
-    run.over.abort();
     if (run.ownNonce !== undefined) this.#ownNonces.delete(run.ownNonce);
   }
 

@@ -1,7 +1,7 @@
 import { HASH_LENGTH, sha256 } from './crypto.ts';
 import type { StateSink, StateSource } from './state-port.ts';
 
-/** The messages of a key's runs, of both sides, so that a copy of one can be told from a new message (spec 3.1). */
+/** The messages of a key's renegotiations, of both sides, so that a copy of one can be told from a new message (spec 3.1). */
 export class MessageLog {
   readonly #hashes = new Set<string>();
 

@@ -1,4 +1,4 @@
-import type { RunContext, Step } from './keeper.ts';
+import { isRenegotiation, type RunContext, type Step } from './keeper.ts';
 import { MessageLog } from './message-log.ts';
 import type { Pass } from './negotiation-gate.ts';
 import type { SessionDigests } from './schedule.ts';
@@ -37,7 +37,7 @@ export class Run {
   #initiatorDigest: Uint8Array | undefined;
   #responderDigest: Uint8Array | undefined;
   #heard = 0;
-  /** Messages of this run and, if it renegotiates a key, of those before. */
+  /** Messages of the renegotiations of its key. */
   readonly messages: MessageLog;
 
   constructor(context: RunContext, messages = new MessageLog()) {
@@ -68,13 +68,18 @@ export class Run {
 
   heard(frame: Uint8Array, digestBefore: Uint8Array): void {
     this.#heard++;
-    this.messages.add(frame);
+    this.#remember(frame);
     this.#note(this.context.role === 'initiator' ? 'responder' : 'initiator', digestBefore);
   }
 
   sent(frame: Uint8Array, digestBefore: Uint8Array): void {
-    this.messages.add(frame);
+    this.#remember(frame);
     this.#note(this.context.role, digestBefore);
+  }
+
+  /** So that a copy can be told. Those of a key's first run say that they are no renegotiation, and are refused for that once there is a key. */
+  #remember(frame: Uint8Array): void {
+    if (isRenegotiation(this.context)) this.messages.add(frame);
   }
 
   /** D_I and D_R (spec 3.5); D_R is zero for early data. */

@@ -10,10 +10,14 @@ export function hkdfExtract(salt: Uint8Array, input: Uint8Array): Uint8Array {
 /** HKDF-Expand with SHA-256 (RFC 5869, 2.3): `length` bytes, at most 255 × 32. Throws RangeError beyond. */
 export function hkdfExpand(key: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   if (length > 255 * HASH_LENGTH) throw new RangeError(`HKDF cannot expand to ${length} bytes`);
+  let block = hmacSha256(key, info, Uint8Array.of(1));
+  if (length === HASH_LENGTH) return block;
   const output = secretBytes(length);
-  let block: Uint8Array = new Uint8Array(0);
-  for (let offset = 0, counter = 1; offset < length; offset += HASH_LENGTH, counter++) {
-    block = hmacSha256(key, block, info, Uint8Array.of(counter));
+  output.set(block.subarray(0, length));
+  for (let offset = HASH_LENGTH, counter = 2; offset < length; offset += HASH_LENGTH, counter++) {
+    const next = hmacSha256(key, block, info, Uint8Array.of(counter));
+    block.fill(0);
+    block = next;
     output.set(block.subarray(0, length - offset), offset);
   }
   block.fill(0);
