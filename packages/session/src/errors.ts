@@ -39,6 +39,22 @@ function sessionError(
   return new SessionError(code, status ?? meaning.status, origin ?? meaning.origin, message, cause);
 }
 
+const STACK_LIMIT = 'stackTraceLimit';
+
+/**
+ * What `make` returns, an error, without a stack. For those that the peer causes, or the end of a session: a stack would show how the event loop came
+ * here, and costs ten times as much as all else.
+ */
+export function withoutStack<E extends Error>(make: () => E): E {
+  const limit: unknown = Reflect.get(Error, STACK_LIMIT);
+  Reflect.set(Error, STACK_LIMIT, 0); // which does nothing where it is frozen
+  try {
+    return make();
+  } finally {
+    Reflect.set(Error, STACK_LIMIT, limit);
+  }
+}
+
 /** A call that cannot be carried out as asked. It never reaches the wire. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
@@ -142,9 +158,11 @@ export const peerGone = (status: number): SessionError =>
 
 /** The carrier ended inside a frame, or with `open` streams (spec 2.8). */
 export const carrierEnded = (open: number): SessionError =>
-  sessionError(
-    'ERR_KEYMUX_CARRIER_ENDED',
-    open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
+  withoutStack(() =>
+    sessionError(
+      'ERR_KEYMUX_CARRIER_ENDED',
+      open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
+    ),
   );
 
 /** The peer has sent nothing for `silence` milliseconds (spec 2.7). */

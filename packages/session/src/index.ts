@@ -11,7 +11,7 @@ export {
   sessionConfig,
 } from './config.ts';
 export type { Origin } from './error-table.ts';
-export { KeyGoneError, keyGone, SessionError, UsageError } from './errors.ts';
+export { KeyGoneError, keyGone, SessionError, UsageError, withoutStack } from './errors.ts';
 export type { SessionEvent } from './events.ts';
 export {
   DEFAULT_FRONT_CONFIG,

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { isIPv4, type Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** Where a connection comes from. */
@@ -32,6 +32,7 @@ export function originOf(
  * What is neither, as a front may say, counts by its text.
  */
 export function clientAt(address: string): string {
+  if (isIPv4(address)) return address;
   if (!ipaddr.isValid(address)) return address;
   const ip = ipaddr.process(address); // unwraps v4-mapped IPv6
   return ip.kind() === 'ipv4' ? ip.toString() : `${(ip as ipaddr.IPv6).parts.slice(0, 4).join(':')}::/64`;

@@ -20,6 +20,7 @@ import {
   SessionError,
   type SessionEvent,
   UsageError,
+  withoutStack,
 } from '@keymux/session';
 import { bitSet } from './algorithm-choice.ts';
 import { traceSession } from './diagnostics.ts';
@@ -439,11 +440,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   destroy(error?: Error): void {
     const status = error === undefined ? GOAWAY.OK : GOAWAY.INTERNAL_ERROR;
     const message = error?.message ?? 'the session was destroyed by this side';
-    this.#driver.step(() =>
-      this.#session.destroy(
-        new SessionError('ERR_KEYMUX_DESTROYED', status, 'local', message, { cause: error }),
-      ),
+    const reason = withoutStack(
+      () => new SessionError('ERR_KEYMUX_DESTROYED', status, 'local', message, { cause: error }),
     );
+    this.#driver.step(() => this.#session.destroy(reason));
   }
 
   #handle(event: SessionEvent): void {
@@ -517,7 +517,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #over(cause: Error | undefined): void {
     const error = cause ?? (this.#keys?.pending ? endedTooEarly() : undefined);
-    const reason = error ?? sessionOver();
+    const reason = error ?? withoutStack(sessionOver);
     this.#movable.endAll(reason);
     this.#streams.endAll(reason);
     this.#keys?.close(reason);

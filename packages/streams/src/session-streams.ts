@@ -1,5 +1,5 @@
 import type { HeaderList, StateReader, StateWriter } from '@keymux/frames';
-import type { Session, SessionEvent } from '@keymux/session';
+import { type Session, type SessionEvent, withoutStack } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
 import { MuxStream, type MuxStreamOptions, type StreamHost } from './mux-stream.ts';
 import type { SessionDriver } from './session-driver.ts';
@@ -91,7 +91,7 @@ export class SessionStreams {
   #resetError({ id, status, origin, ...event }: SessionEvent & { type: 'reset' }): Error {
     const { error } = this.#session;
     const cause = event.cause ?? (error && this.#driver.explain(error));
-    return new StreamResetError(id, status, origin, cause && { cause });
+    return withoutStack(() => new StreamResetError(id, status, origin, cause && { cause }));
   }
 
   readonly #host: StreamHost = {
