@@ -46,8 +46,8 @@ const PIECE = 1024 * 1024;
 export interface Pace {
   since: number;
   drained: number;
-  /** When the window grew the last times, the older one first; 0 for never. */
-  rates: readonly [number, number];
+  /** When the window grew the last time, in bytes a millisecond; 0 for never. */
+  rate: number;
 }
 
 /** What the peer may still send to us, and when to tell it more, in bytes. */

@@ -14,10 +14,9 @@ export interface WindowShare {
 
 /** How many times what the path holds a window is at least: it is given back in pieces of up to a half, and paths are uneven. */
 const AMPLE = 3;
-/**
- * Windows help if more has come, by this factor, since the window grew the last time but one; else something else is what holds the peer back. The last
- * time says little: as the window is told in pieces, what comes in a round trip is something between a half and all of it.
- */
+/** How many times what the path holds a window becomes when it grows: while it is what holds the peer back, that is three to six times what it was. */
+const GENEROUS = 2 * AMPLE;
+/** Windows help if more comes, by this factor, than when the window grew the last time; else something else is what holds the peer back. */
 const HELPED = 1.25;
 /** What of a round trip a stream is watched at least: answers to PING are not always the fastest. */
 const MOST_OF_TRIP = 0.75;
@@ -73,7 +72,7 @@ export class WindowGrowth {
   drained(window: ReceiveWindow, now: number): void {
     const { pace } = window;
     if (pace === undefined) {
-      window.pace = { since: now, drained: 0, rates: [0, 0] };
+      window.pace = { since: now, drained: 0, rate: 0 };
       return;
     }
     pace.drained += window.untold;
@@ -81,10 +80,10 @@ export class WindowGrowth {
     const elapsed = now - pace.since;
     if (trip === undefined || elapsed <= 0 || elapsed < MOST_OF_TRIP * trip) return;
     const rate = pace.drained / elapsed;
-    const [before, last] = pace.rates;
-    if (window.size < AMPLE * rate * trip && rate > HELPED * before) {
-      window.grow(this.#take(window.size));
-      pace.rates = [last, rate];
+    const held = rate * trip;
+    if (window.size < AMPLE * held && rate > HELPED * pace.rate) {
+      window.grow(this.#take(Math.ceil(GENEROUS * held) - window.size));
+      pace.rate = rate;
     }
     pace.since = now;
     pace.drained = 0;
