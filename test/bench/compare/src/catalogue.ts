@@ -1,6 +1,10 @@
 import type { Contender } from './contender.ts';
 import { contenders as http2 } from './contenders/http2.ts';
-import { contenders as keymux, sessionContenders as keymuxSessions } from './contenders/keymux.ts';
+import {
+  contenders as keymux,
+  earlyContenders as keymuxEarly,
+  sessionContenders as keymuxSessions,
+} from './contenders/keymux.ts';
 import { contenders as programs } from './contenders/programs.ts';
 import { contenders as spdyTransport } from './contenders/spdy-transport.ts';
 import { contenders as tcp } from './contenders/tcp.ts';
@@ -16,7 +20,18 @@ const tunnels = [...keymux, ...tcp, ...tls, ...http2, ...programs, ...spdyTransp
 const sessions = [...keymuxSessions, ...tlsSessions];
 const names = (list: readonly Contender[]): string[] => list.map(({ name }) => name);
 
-export const CONTENDERS: readonly Contender[] = [...tunnels, ...sessions];
+export const CONTENDERS: readonly Contender[] = [...tunnels, ...sessions, ...keymuxEarly];
+
+const onLinks = [
+  'keymux',
+  'keymux-early',
+  'keymux-early-connect',
+  'keymux-clear',
+  'tcp',
+  'tls-in-tls',
+  'http2',
+  'ssh',
+];
 
 export const WORKS: readonly Work[] = [
   ...bulkWorks(names(tunnels)),
@@ -24,5 +39,5 @@ export const WORKS: readonly Work[] = [
   sessionWork(names(sessions)),
   idleWork(['keymux', 'keymux-clear', 'relay', 'tls-in-tls', 'http2', 'spdy-transport']),
   ...growthWorks(['keymux', 'keymux-clear']),
-  ...linkWorks(['keymux', 'keymux-clear', 'tcp', 'tls-in-tls', 'http2', 'ssh']),
+  ...linkWorks(CONTENDERS.filter(({ name }) => onLinks.includes(name))),
 ];

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, Dialer } from './contender.ts';
 import { receive, send, taskHead } from './task.ts';
 
@@ -18,7 +19,9 @@ export type ClientCommand =
   | { readonly do: 'sessions'; readonly concurrency: number; readonly seconds: number }
   | { readonly do: 'hold'; readonly streams: number }
   | { readonly do: 'use'; readonly bytes: number }
-  | { readonly do: 'first-byte' }
+  | { readonly do: 'first-byte'; readonly connections: number }
+  /** Leave the connection that commands share, and make another one when the next needs it. */
+  | { readonly do: 'leave' }
   | { readonly do: 'fairness'; readonly streams: number; readonly messages: number; readonly size: number };
 
 /** Numbers by name: `seconds`, `perSecond`, `p50` and `p99` in milliseconds. */
@@ -32,7 +35,11 @@ export async function runCommand(dialer: Dialer, command: ClientCommand): Promis
     case 'sessions':
       return sessions(dialer, command.concurrency, command.seconds);
     case 'first-byte':
-      return firstByte(dialer);
+      return firstByte(dialer, command.connections);
+    case 'leave':
+      (await shared)?.close();
+      shared = undefined;
+      return {};
   }
   shared ??= dialer.connect();
   const connection = await shared;
@@ -158,13 +165,21 @@ function sessions(dialer: Dialer, concurrency: number, seconds: number): Promise
   });
 }
 
-async function firstByte(dialer: Dialer): Promise<Numbers> {
-  const start = performance.now();
-  const connection = await dialer.connect();
-  await touch(await connection.open());
-  const milliseconds = performance.now() - start;
-  connection.close();
-  return { milliseconds };
+/** Fresh connections, the next one begun soon after the one before: the median of what it takes until a byte is back. */
+async function firstByte(dialer: Dialer, connections: number): Promise<Numbers> {
+  const APART = 30;
+  const took = await Promise.all(
+    Array.from({ length: connections }, async (_, index) => {
+      await delay(index * APART);
+      const start = performance.now();
+      const connection = await dialer.connect();
+      await touch(await connection.open());
+      const milliseconds = performance.now() - start;
+      connection.close();
+      return milliseconds;
+    }),
+  );
+  return { milliseconds: quantile(took, 0.5) };
 }
 
 async function hold(connection: Connection, streams: number): Promise<Numbers> {

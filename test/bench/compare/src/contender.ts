@@ -29,6 +29,8 @@ export interface Contender {
   readonly protection: 'none' | 'hop' | 'end to end';
   /** Debian package or npm module that must be there, and what tells its version; undefined if it is missing. */
   readonly needs?: { readonly what: string; readonly version: () => string | undefined };
+  /** What of T7 says something about it; both if this is missing. */
+  readonly onLinks?: 'throughput' | 'first byte';
   /** Starts its origin and proxy, and says what a client has to do. */
   start(stage: Stage): Promise<ClientPart>;
 }

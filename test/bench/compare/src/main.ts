@@ -6,7 +6,7 @@ import { GOALS } from './goals.ts';
 import { perform } from './perform.ts';
 import { standings, table } from './print.ts';
 import { Results } from './results.ts';
-import type { Scale } from './work.ts';
+import type { Scale, Work } from './work.ts';
 import { CODEC_COLUMNS, measureCodec } from './works/codec.ts';
 
 const USAGE = `npm run bench -- [--quick] [--json FILE] [--rounds N] [--only WORK,...] [--contenders NAME,...]
@@ -27,16 +27,18 @@ const MIB = 2 ** 20;
 const FULL: Scale = {
   bytes: 1024 * MIB,
   seconds: 2,
+  ...{ warmUp: 2, sessionWarmUp: 8 },
   messages: 4000,
   idleStreams: 10_000,
-  linkBytes: 256 * MIB,
+  ...{ linkBytes: 256 * MIB, linkConnections: 5 },
 };
 const QUICK: Scale = {
-  bytes: 128 * MIB,
-  seconds: 0.4,
-  messages: 400,
+  bytes: 64 * MIB,
+  seconds: 0.3,
+  ...{ warmUp: 0.2, sessionWarmUp: 0.6 },
+  messages: 300,
   idleStreams: 1000,
-  linkBytes: 16 * MIB,
+  ...{ linkBytes: 32 * MIB, linkConnections: 3 },
 };
 const CODEC = { name: 'T9', title: 'the codec alone', columns: CODEC_COLUMNS };
 
@@ -54,6 +56,19 @@ const { values } = parseArgs({
 
 if (values.help) process.stdout.write(USAGE);
 else await run();
+
+/**
+ * Contenders take turns, so that what else the machine does meets them alike: at works of a kind together, since the code of processes that have just begun is
+ * slow for some seconds, and at others one by one.
+ */
+function inTurns(works: readonly Work[], quick: boolean): Work[][] {
+  const turns = new Map<string, Work[]>();
+  for (const work of works) {
+    const turn = quick && work.kind === 'bulk' ? 'small' : (work.kind ?? work.name);
+    turns.set(turn, [...(turns.get(turn) ?? []), work]);
+  }
+  return [...turns.values()];
+}
 
 async function run(): Promise<void> {
   const scale = values.quick ? QUICK : FULL;
@@ -75,13 +90,13 @@ async function run(): Promise<void> {
 
   const results = new Results();
   const failures: string[] = [];
-  const manner = { scale, together: values.quick, profiles: values.profile };
-  // Contenders take turns at each work, so that what else the machine does meets them alike.
-  const turns = values.quick ? [works] : works.map((work) => [work]);
+  const manner = { scale, profiles: values.profile };
+  const turns = inTurns(works, values.quick);
   for (let round = 1; round <= rounds; round++) {
     for (const turn of turns) {
       for (const contender of contenders) {
         const mine = turn.filter((work) => work.contenders.includes(contender.name));
+        if (mine.length === 0) continue;
         await perform(contender, mine, manner, {
           begun: (work) => progress(`round ${round} of ${rounds}: ${contender.name}, ${work.name}`),
           measured: (work, numbers) => results.add(work.name, contender.name, numbers),
@@ -117,6 +132,7 @@ async function run(): Promise<void> {
     );
     for (const work of [...works, CODEC])
       if (results.contenders(work.name).length > 0) console.log(table(results, work));
+    if (values.quick) console.log('Measured once, and little of it: a trend. Without --quick it is worth more.\n');
     console.log(standings(goals));
     for (const line of missing) console.log(`missing: ${line}`);
     for (const line of failures) console.log(`FAILED: ${line}`);

@@ -13,46 +13,47 @@ export interface Audience {
 
 export interface Manner {
   readonly scale: Scale;
-  /** Works whose numbers do not depend on what was done before are done by the same processes: quicker, and less exact. */
-  readonly together: boolean;
   /** Directory for CPU profiles. */
   readonly profiles: string | undefined;
 }
 
 const COMMAND_TIMEOUT = 120_000;
 
-/** Has a contender do works, each with processes of its own unless told otherwise, so that none inherits what another left. */
+/** Has the processes of a contender do works of a kind, one after the other. If one fails, others do the rest. */
 export async function perform(
   contender: Contender,
   works: readonly Work[],
   manner: Manner,
   audience: Audience,
 ): Promise<void> {
-  const shared = manner.together ? works.filter(({ link, alone }) => link === undefined && !alone) : [];
-  const apart = works.filter((work) => !shared.includes(work));
-  for (const group of [shared, ...apart.map((work) => [work])])
-    if (group.length > 0) await performOnStage(contender, group, manner, audience);
+  for (let left = works; left.length > 0; ) {
+    const failed = await performOnStage(contender, left, manner, audience);
+    left = failed === undefined ? [] : left.slice(left.indexOf(failed) + 1);
+  }
 }
 
+/** Returns the work that failed. */
 async function performOnStage(
   contender: Contender,
   works: readonly Work[],
   { scale, profiles }: Manner,
   audience: Audience,
-): Promise<void> {
+): Promise<Work | undefined> {
   let now = works[0] as Work;
-  const stage = new Stage(now.link, profiles);
+  const stage = new Stage({ linked: now.kind === 'links', profiles });
   try {
     const part = await contender.start(stage);
     const { child } = await stage.node('client', part.module, 'client', part.params);
-    const play: Play = { stage, command: (command) => ask(child, command) };
+    const play: Play = { contender, stage, command: (command) => ask(child, command) };
     for (const work of works) {
       now = work;
       audience.begun(work);
       audience.measured(work, await work.measure(play, scale));
     }
+    return undefined;
   } catch (error) {
     audience.failed(now, error as Error);
+    return now;
   } finally {
     await stage.close();
   }

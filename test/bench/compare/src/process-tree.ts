@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** Linux counts CPU time in these. */
 const TICKS_PER_SECOND = 100;
@@ -30,9 +30,14 @@ export function usage(pid: number): Usage {
   return { cpu, rss };
 }
 
-/** The greatest resident memory that one process ever had, in bytes. */
-export function peakRss(pid: number): number {
+/** The greatest resident memory that one process has had since this was last asked, in bytes. */
+export function takePeakRss(pid: number): number {
   const line = /^VmHWM:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`) ?? '');
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // it has just ended
+  }
   return Number(line?.[1] ?? 0) * 1024;
 }
 

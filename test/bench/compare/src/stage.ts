@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { peakRss, usage } from './process-tree.ts';
+import { takePeakRss, usage } from './process-tree.ts';
 
 /** Whose CPU time and memory something is. */
 export type Part = 'origin' | 'proxy' | 'client';
@@ -26,21 +26,40 @@ export interface Link {
 /** The processes of one contender, and a directory for their files. */
 export class Stage {
   readonly directory = mkdtempSync(join(tmpdir(), 'keymux-bench-'));
-  readonly #link: Link | undefined;
+  readonly #linked: boolean;
   readonly #profiles: string | undefined;
   readonly #processes: { readonly part: Part | 'link'; readonly child: ChildProcess }[] = [];
 
   /** With a directory for profiles, each Node process leaves a CPU profile of itself there. */
-  constructor(link?: Link, profiles?: string) {
-    this.#link = link;
+  constructor({ linked, profiles }: { linked: boolean; profiles: string | undefined }) {
+    this.#linked = linked;
     this.#profiles = profiles;
   }
 
   /** The port by which the far side of the link, which listens at `port`, is reached: the same if there is no link. */
   async reach(port: number): Promise<number> {
-    return this.#link === undefined
-      ? port
-      : (await this.node('link', 'link', 'link', { port, ...this.#link })).port;
+    return this.#linked ? (await this.node('link', 'link', 'link', { port })).port : port;
+  }
+
+  /** Makes the link as long as that from now on. */
+  async lengthen(link: Link): Promise<void> {
+    await this.#tell('link', link);
+  }
+
+  /** Has each Node process of the contender collect what is dead in its memory. */
+  async collect(): Promise<void> {
+    for (const part of PARTS) await this.#tell(part, { do: 'collect' });
+  }
+
+  async #tell(to: Part | 'link', message: object): Promise<void> {
+    const told = this.#processes.filter(({ part, child }) => part === to && child.connected);
+    await Promise.all(
+      told.map(({ child }) => {
+        const heard = once(child, 'message');
+        child.send(message);
+        return heard;
+      }),
+    );
   }
 
   /** Runs a function of a module under `contenders/` in a process of its own; resolves with it and the port that it listens at. */
@@ -91,8 +110,9 @@ export class Stage {
     return this.#sum((pid) => usage(pid).rss);
   }
 
+  /** The most since it was last asked for. */
   peakRss(): Record<Part, number> {
-    return this.#sum(peakRss);
+    return this.#sum(takePeakRss);
   }
 
   #sum(measure: (pid: number) => number): Record<Part, number> {

@@ -13,6 +13,8 @@ type Sealed = 'nobody' | 'proxy' | 'proxy and origin' | 'origin';
 interface Params extends KeySource {
   readonly sealed: Sealed;
   readonly carrier: 'tcp' | 'websocket';
+  /** What does not wait until the proxy, or origin too, has answered, by ALG 1: the CONNECT, and also the request. */
+  readonly early?: 'CONNECT' | 'everything' | undefined;
   /** Port of the proxy; without one the client goes to the origin. */
   readonly proxy?: number;
   readonly origin: number;
@@ -20,7 +22,7 @@ interface Params extends KeySource {
 
 /** As many streams as a benchmark holds open. */
 const MOST_STREAMS = 20_000;
-const config = { maxConcurrentStreams: MOST_STREAMS };
+const config = { maxConcurrentStreams: MOST_STREAMS, acceptEarly: () => true };
 /** All clients of a benchmark have one address: what one client may have by default is not what is measured. */
 const limits = {
   maxConcurrentStreams: MOST_STREAMS,
@@ -43,7 +45,7 @@ const ANSWER: [string, string][] = [
 
 export async function origin(source: KeySource): Promise<number> {
   const { keeper } = await keeperFor('origin', 'origin', source);
-  const server = new SessionServer({ keeper, limits });
+  const server = new SessionServer({ keeper, limits, config });
   server.on('session', (session) =>
     session.on('stream', (stream) => {
       stream.respond(ANSWER);
@@ -60,6 +62,7 @@ export async function proxy({ sealed, destination, ...source }: ProxyParams): Pr
     allow: [`${LOCALHOST}:${destination}`],
     level,
     limits: tunnelLimits,
+    earlyConnect: true,
     keeper,
   });
   return ((await server.listen({ port: 0, host: LOCALHOST })) as AddressInfo).port;
@@ -92,11 +95,14 @@ async function toOrigin(params: Params, keys: Keys): Promise<Connection> {
 }
 
 async function throughProxy(params: Params, proxy: number, keys: Keys): Promise<Connection> {
-  const { origin, algorithm, sealed } = params;
+  const { origin, algorithm, sealed, early } = params;
   const hop = await keys.proxy;
-  const outer = await Client.connect(addressOf(proxy, params), { keeper: hop.keeper, config });
+  const options = { keeper: hop.keeper, config, earlyMethods: ['CONNECT'] };
+  const outer = await Client.connect(addressOf(proxy, params), options);
   const close = (): void => outer.session.destroy();
-  const key = sealed === 'nobody' ? undefined : await outer.negotiate({ algorithm, label: hop.label });
+  const first = early === undefined ? algorithm : ALGORITHM.PSK;
+  const hopKey = { algorithm: first, label: hop.label, early: early !== undefined };
+  const key = sealed === 'nobody' ? undefined : await outer.negotiate(hopKey);
   if (sealed !== 'proxy and origin') return { open: () => outer.tunnel(LOCALHOST, origin, { key }), close };
   const end = await keys.origin;
   const inner = await outer.through(
@@ -105,7 +111,7 @@ async function throughProxy(params: Params, proxy: number, keys: Keys): Promise<
     { key, selfProtected: true, eager: true },
     { keeper: end.keeper, config },
   );
-  const endKey = await inner.negotiate({ algorithm, label: end.label });
+  const endKey = await inner.negotiate({ algorithm, label: end.label, early: early === 'everything' });
   return { ...requestsOver(inner, endKey), close };
 }
 
@@ -121,9 +127,9 @@ function proxied(
   name: string,
   title: string,
   sealed: Exclude<Sealed, 'origin'>,
-  options: Partial<Pick<Params, 'algorithm' | 'carrier'>> = {},
+  options: Partial<Pick<Params, 'algorithm' | 'carrier' | 'early'>> = {},
 ): Contender {
-  const { algorithm = ALGORITHM.PSK_X25519, carrier = 'tcp' } = options;
+  const { algorithm = ALGORITHM.PSK_X25519, carrier = 'tcp', early } = options;
   const endToEnd = sealed === 'proxy and origin';
   return {
     name,
@@ -134,7 +140,8 @@ function proxied(
       const { port: origin } = await stage.node('origin', endToEnd ? 'keymux' : 'tcp', 'origin', source);
       const hop: ProxyParams = { ...source, sealed: sealed !== 'nobody', destination: origin };
       const proxy = await stage.reach((await stage.node('proxy', 'keymux', 'proxy', hop)).port);
-      return { module: 'keymux', params: { ...source, sealed, carrier, proxy, origin } satisfies Params };
+      const params: Params = { ...source, sealed, carrier, early, proxy, origin };
+      return { module: 'keymux', params };
     },
   };
 }
@@ -167,6 +174,25 @@ export const contenders: readonly Contender[] = [
   proxied('keymux-alg2', 'keymux, keys by the spiped handshake, end to end', 'proxy and origin', {
     algorithm: ALGORITHM.SPIPED,
   }),
+];
+
+/** For the first byte of a fresh connection. */
+export const earlyContenders: readonly Contender[] = [
+  {
+    ...proxied('keymux-early', 'keymux, all early data by psk', 'proxy and origin', {
+      ...{ algorithm: ALGORITHM.PSK, early: 'everything' },
+    }),
+    onLinks: 'first byte',
+  },
+  {
+    ...proxied(
+      'keymux-early-connect',
+      'keymux, CONNECT as early data by psk, forward secrecy with the origin',
+      'proxy and origin',
+      { early: 'CONNECT' },
+    ),
+    onLinks: 'first byte',
+  },
 ];
 
 export const sessionContenders: readonly Contender[] = [

@@ -1,39 +1,72 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Link } from '../stage.ts';
 import { listen } from './tcp.ts';
 
-/** What is on its way in one direction at most, in bytes: a link of 640 MB/s at 100 ms. */
-const ON_THE_WAY = 64 * 2 ** 20;
+/**
+ * What it carries in each direction, in bytes a millisecond: 1 Gbit/s. Without a rate, raw TCP over it would be as fast as the processors are, and ratios would
+ * say what a byte costs them, as those of T1 do.
+ */
+const RATE = 125_000;
+/** What waits in front of it at most, in milliseconds, unless half a round trip is more. */
+const QUEUE = 20;
 const STALL = 200;
 
-/** A long link: passes TCP connections on, each direction half a round trip later. */
-export function link({ port, roundTrip, stalls }: Link & { port: number }): Promise<number> {
-  const options = { noDelay: true, allowHalfOpen: true };
+/** Each direction of the link. */
+interface Way {
+  /** In milliseconds. */
+  readonly delay: number;
+  /** What is on its way or waits at most, in bytes. */
+  readonly room: number;
+  /** How much later than others the next chunk arrives, in milliseconds. */
+  readonly stalled: () => number;
+}
+
+let way: Way;
+
+/** Makes it that long, also for connections that there are. */
+export async function lengthen({ roundTrip, stalls }: Link): Promise<void> {
   const random = seeded();
+  way = {
+    delay: roundTrip / 2,
+    room: RATE * (roundTrip / 2 + Math.max(roundTrip / 2, stalls > 0 ? STALL : QUEUE)),
+    stalled: () => (random() < stalls ? STALL : 0),
+  };
+}
+
+/**
+ * A long link: passes TCP connections on, each direction half a round trip later. The kernel shakes hands with the client at once, so what that takes over a
+ * long link is added before anything passes.
+ */
+export async function link({ port }: { port: number }): Promise<number> {
+  const options = { noDelay: true, allowHalfOpen: true };
+  await lengthen({ roundTrip: 0, stalls: 0 });
   return listen(
-    createServer(options, (near) => {
+    createServer({ ...options, pauseOnConnect: true }, async (near) => {
+      near.on('error', () => undefined);
+      await sleep(2 * way.delay);
+      if (near.destroyed) return;
       const far = connect({ port, host: '127.0.0.1', ...options });
-      const stalled = (): number => (random() < stalls ? STALL : 0);
-      delayed(near, far, roundTrip / 2, stalled);
-      delayed(far, near, roundTrip / 2, stalled);
-      for (const [socket, other] of [
-        [near, far],
-        [far, near],
-      ] as const)
-        socket.on('error', () => undefined).on('close', () => other.destroySoon());
+      far.on('error', () => undefined).on('close', () => near.destroySoon());
+      near.on('close', () => far.destroySoon());
+      carry(near, far);
+      carry(far, near);
+      near.resume();
     }),
   );
 }
 
-function delayed(from: Socket, to: Socket, delay: number, stalled: () => number): void {
+function carry(from: Socket, to: Socket): void {
   const queue: { readonly due: number; readonly chunk: Buffer | undefined }[] = [];
-  let [onTheWay, last, waiting] = [0, 0, false];
+  let [onTheWay, sent, last, waiting] = [0, 0, 0, false];
   const enqueue = (chunk: Buffer | undefined): void => {
-    last = Math.max(last, performance.now() + delay + stalled());
+    const bytes = chunk?.length ?? 0;
+    sent = Math.max(sent, performance.now()) + bytes / RATE;
+    last = Math.max(last, sent + way.delay + way.stalled());
     queue.push({ due: last, chunk });
-    onTheWay += chunk?.length ?? 0;
-    if (onTheWay > ON_THE_WAY) from.pause();
+    onTheWay += bytes;
+    if (onTheWay > way.room) from.pause();
     deliver();
   };
   const deliver = (): void => {
@@ -48,7 +81,7 @@ function delayed(from: Socket, to: Socket, delay: number, stalled: () => number)
       queue.shift();
       if (next.chunk === undefined) return void to.end();
       onTheWay -= next.chunk.length;
-      if (onTheWay <= ON_THE_WAY) from.resume();
+      if (onTheWay <= way.room) from.resume();
       if (!to.write(next.chunk)) {
         waiting = true;
         to.once('drain', resume);

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { PARTS } from '../stage.ts';
 import type { Work } from '../work.ts';
 
@@ -13,10 +14,12 @@ const columns = COUNTS.map((count) => ({
 export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
   {
     ...{ name: 'T1 by streams', title: 'CPU s/GiB of downloads, by the number of streams', columns },
-    ...{ contenders, alone: true },
-    measure: async ({ stage, command }, { bytes, idleStreams }) => {
+    contenders,
+    measure: async ({ stage, command }, { bytes: most, idleStreams, warmUp }) => {
+      const bytes = most / 2;
       const transfer = { do: 'transfer', direction: 'down' } as const;
-      await command({ ...transfer, streams: 1, bytes: bytes / 4 });
+      for (const end = performance.now() + warmUp * 1000; performance.now() < end; )
+        await command({ ...transfer, streams: 1, bytes: bytes / 4 });
       const numbers: Record<string, number> = {};
       for (const streams of upTo(idleStreams)) {
         const before = stage.cpu();
@@ -34,9 +37,9 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
       title: 'new streams a second, by the number of those that are open',
       columns,
     },
-    ...{ contenders, alone: true },
-    measure: async ({ command }, { seconds, idleStreams }) => {
-      await command({ do: 'streams', concurrency: 32, seconds });
+    contenders,
+    measure: async ({ command }, { seconds, idleStreams, warmUp }) => {
+      await command({ do: 'streams', concurrency: 32, seconds: warmUp });
       const numbers: Record<string, number> = {};
       let held = 0;
       for (const streams of upTo(idleStreams)) {
@@ -50,9 +53,10 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
   },
   {
     ...{ name: 'T6 by streams', title: 'KiB of the proxy for each idle stream, by their number', columns },
-    ...{ contenders, alone: true },
-    measure: async ({ stage, command }, { idleStreams }) => {
-      await command({ do: 'hold', streams: 100 });
+    contenders,
+    measure: async ({ stage, command }, { idleStreams, warmUp }) => {
+      await command({ do: 'streams', concurrency: 32, seconds: warmUp });
+      await stage.collect();
       const before = stage.rss().proxy;
       const numbers: Record<string, number> = {};
       let held = 0;
@@ -60,6 +64,7 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
       for (const streams of upTo(idleStreams).filter((count) => count >= 100)) {
         await command({ do: 'hold', streams: streams - held });
         held = streams;
+        await stage.collect();
         numbers[streams] = (stage.rss().proxy - before) / streams / 1024;
       }
       return numbers;

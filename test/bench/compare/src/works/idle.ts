@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Numbers } from '../commands.ts';
 import type { Part } from '../stage.ts';
 import type { Play, Work } from '../work.ts';
@@ -17,9 +16,9 @@ export const idleWork = (contenders: readonly string[]): Work => ({
     { key: 'clientUsed', title: 'client KiB, used', digits: 1 },
   ],
   contenders,
-  alone: true,
-  measure: async (play, { idleStreams }) => {
-    await play.command({ do: 'hold', streams: 100 }); // what the first streams load is no stream's cost
+  measure: async (play, { idleStreams, warmUp }) => {
+    await play.command({ do: 'streams', concurrency: 32, seconds: warmUp }); // what the first streams load is no stream's cost
+    await play.stage.collect();
     const before = play.stage.rss();
     await play.command({ do: 'hold', streams: idleStreams });
     const idle = await settled(play, before, idleStreams);
@@ -35,7 +34,7 @@ export const idleWork = (contenders: readonly string[]): Work => ({
 });
 
 async function settled({ stage }: Play, before: Numbers, streams: number): Promise<(part: Part) => number> {
-  await delay(1000);
+  await stage.collect();
   const now = stage.rss();
   return (part) => (now[part] - (before[part] ?? 0)) / streams / KIB;
 }

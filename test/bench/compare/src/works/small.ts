@@ -6,6 +6,7 @@ const LATENCY = [
 ];
 const RATE = { key: 'perSecond', title: 'per second' };
 const SIZE = 1024;
+const KIND = 'small';
 
 /** What counts messages, streams and sessions, and not bytes. */
 export const smallWorks = (contenders: readonly string[]): readonly Work[] => [
@@ -14,8 +15,9 @@ export const smallWorks = (contenders: readonly string[]): readonly Work[] => [
     title: 'echo of 1 KiB, one after the other',
     columns: LATENCY,
     contenders,
-    measure: async ({ command }, { messages }) => {
-      await command({ do: 'echo', messages: messages / 4, size: SIZE });
+    kind: KIND,
+    measure: async ({ command }, { messages, warmUp }) => {
+      await command({ do: 'requests', concurrency: 1, seconds: warmUp, size: SIZE });
       return command({ do: 'echo', messages, size: SIZE });
     },
   },
@@ -24,16 +26,20 @@ export const smallWorks = (contenders: readonly string[]): readonly Work[] => [
     title: 'the same, while a download uses the same connection',
     columns: LATENCY,
     contenders,
-    measure: ({ command }, { messages }) =>
-      command({ do: 'echo', messages: messages / 4, size: SIZE, beside: 'bulk' }),
+    kind: KIND,
+    measure: async ({ command }, { messages, bytes }) => {
+      await command({ do: 'transfer', direction: 'down', streams: 1, bytes: bytes / 4 });
+      return command({ do: 'echo', messages: messages / 2, size: SIZE, beside: 'bulk' });
+    },
   },
   {
     name: 'rps',
     title: 'echoes of 1 KiB, 64 streams at a time',
     columns: [RATE, ...LATENCY],
     contenders,
-    measure: async ({ command }, { seconds }) => {
-      await command({ do: 'requests', concurrency: 64, seconds: seconds / 4, size: SIZE });
+    kind: KIND,
+    measure: async ({ command }, { seconds, warmUp }) => {
+      await command({ do: 'requests', concurrency: 64, seconds: warmUp, size: SIZE });
       return command({ do: 'requests', concurrency: 64, seconds, size: SIZE });
     },
   },
@@ -42,8 +48,9 @@ export const smallWorks = (contenders: readonly string[]): readonly Work[] => [
     title: 'new streams from client to origin, a byte there and back on each, 32 at a time',
     columns: [RATE],
     contenders,
-    measure: async ({ command }, { seconds }) => {
-      await command({ do: 'streams', concurrency: 32, seconds: seconds / 4 });
+    kind: KIND,
+    measure: async ({ command }, { seconds, warmUp }) => {
+      await command({ do: 'streams', concurrency: 32, seconds: warmUp });
       return command({ do: 'streams', concurrency: 32, seconds });
     },
   },
@@ -56,6 +63,7 @@ export const smallWorks = (contenders: readonly string[]): readonly Work[] => [
       { key: 'worstBeside', title: 'worst stream ms', digits: 2 },
     ],
     contenders,
+    kind: KIND,
     measure: ({ command }, { messages }) =>
       command({ do: 'fairness', streams: 100, messages: Math.ceil(messages / 50), size: SIZE }),
   },
@@ -66,8 +74,8 @@ export const sessionWork = (contenders: readonly string[]): Work => ({
   title: 'new connections with a key of their own, a byte there and back on each, 32 at a time',
   columns: [RATE],
   contenders,
-  measure: async ({ command }, { seconds }) => {
-    await command({ do: 'sessions', concurrency: 32, seconds }); // much code: it takes a while until it is compiled
+  measure: async ({ command }, { seconds, sessionWarmUp }) => {
+    await command({ do: 'sessions', concurrency: 32, seconds: sessionWarmUp });
     return command({ do: 'sessions', concurrency: 32, seconds });
   },
 });
