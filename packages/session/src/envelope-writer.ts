@@ -117,9 +117,8 @@ export class EnvelopeWriter {
     this.#start = this.#end;
   }
 
-  /** Hands out everything that was collected. */
+  /** Hands out everything that was collected and is in no open envelope. */
   take(): Uint8Array[] {
-    this.endEnvelope();
     this.#closePiece(this.#output);
     const output = this.#output;
     this.#output = [];

@@ -169,17 +169,22 @@ export class Sender {
     else if (stream.sendWindow.left > 0 && this.#keyMayPay(stream)) this.#payloads.add(stream);
   }
 
-  /**
-   * What to write next, about `most` bytes, or undefined if there is nothing. The buffers belong to the caller.
-   * Throws SessionError if a key cannot seal.
-   */
-  next(most: number): Uint8Array[] | undefined {
+  /** Makes output of what waits, up to about `most` bytes that have not been taken. Returns whether there was anything. Throws SessionError if a key cannot seal. */
+  fill(most: number): boolean {
+    const before = this.#writer.bytes;
     while (this.#writer.bytes < most) {
       const entry = this.#takeUrgent();
       if (entry !== undefined) this.#sendUrgent(entry);
       else if (!this.#takeTurn()) break;
     }
-    return this.#taken();
+    this.#writer.endEnvelope();
+    return this.#writer.bytes > before;
+  }
+
+  /** All output that was made, or undefined if there is none. The buffers belong to the caller. */
+  take(): Uint8Array[] | undefined {
+    const output = this.#writer.take();
+    return output.length > 0 ? output : undefined;
   }
 
   /** The last words of a session that has failed: what is complete, and GOAWAY if the key for it still seals. */
@@ -191,7 +196,7 @@ export class Sender {
     } catch {
       this.#writer.abandonEnvelope();
     }
-    return this.#taken();
+    return this.take();
   }
 
   /**
@@ -240,11 +245,6 @@ export class Sender {
   /** Whether it would still be sent: not if it is of a stream that is forgotten. */
   #concernsAnybody(entry: Urgent): boolean {
     return !('stream' in entry) || this.#isLive(entry.stream);
-  }
-
-  #taken(): Uint8Array[] | undefined {
-    const output = this.#writer.take();
-    return output.length > 0 ? output : undefined;
   }
 
   #pushReset(streamId: number, keyId: number, status: number, ours: boolean): void {

@@ -167,9 +167,12 @@ export class Session {
     this.#retirement.check();
     if (!this.#endPending || this.#receiver.waiting) return;
     this.#endPending = false;
+    const saidSo = this.#state.peerGoneAway;
     this.#state.peerGoneAway = true;
     const open = this.#state.streams.size;
-    if (open > 0 || !this.#receiver.atFrameBoundary) throw carrierEnded(open);
+    if (open === 0 && this.#receiver.atFrameBoundary) return;
+    this.#farewellSaid = saidSo; // who has said GOAWAY and left listens no more
+    throw carrierEnded(open);
   }
 
   #timeFrame(handled: boolean): void {
@@ -214,9 +217,9 @@ export class Session {
     if (this.#error !== undefined) return this.#farewell(this.#error);
     try {
       this.#keyProgress.poll();
-      const output = this.#sender.next(most);
-      this.#settle(); // a message of a run may be out, and a key have come with it
-      return output;
+      // Where a message of a run is out, a key may have come with it, and more to say.
+      while (this.#sender.fill(most)) this.#settle();
+      return this.#sender.take();
     } catch (error) {
       this.#fail(toSessionError(error));
       return this.output(most);
@@ -224,9 +227,8 @@ export class Session {
   }
 
   #farewell(error: SessionError): Uint8Array[] | undefined {
-    if (this.#farewellSaid) return undefined;
+    const output = this.#farewellSaid ? undefined : this.#sender.farewell(this.#goaway(error.status));
     this.#farewellSaid = true;
-    const output = this.#sender.farewell(this.#goaway(error.status));
     this.#state.keys?.close();
     return output;
   }

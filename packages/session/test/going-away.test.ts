@@ -154,6 +154,16 @@ describe('the end of the carrier (spec 2.8, 4.7)', () => {
     expect(peer.session.error).toMatchObject({ scope: 'carrier', origin: 'remote' });
   });
 
+  test('after GOAWAY is an error that nobody has to be told of', () => {
+    const peer = new ScriptedPeer();
+    peer.sees();
+    peer.sends({ type: 'syn-stream', streamId: 1 }, goaway(0));
+    peer.session.carrierEnded(peer.now);
+    expect(peer.types.at(-1)).toBe('error');
+    expect(peer.session.error).toMatchObject({ code: 'ERR_KEYMUX_CARRIER_ENDED' });
+    expect(peer.sees()).toEqual([]);
+  });
+
   test('inside a frame is an error, wherever it is cut', () => {
     const whole = new ScriptedPeer().encode({ type: 'data', streamId: 1, payload: 'x' });
     for (let cut = 1; cut < whole.length; cut++) {
