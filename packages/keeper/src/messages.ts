@@ -28,8 +28,8 @@ const contextSchema = z.strictObject({
   keyId: byte,
   generation: byte,
   algorithm: byte,
-  peerName: z.strictObject({ host: text(255), port: z.int().min(0).max(65_535) }).exactOptional(),
-  peerAddress: text(64).exactOptional(),
+  peerName: z.strictObject({ host: text(255), port: z.int().min(0).max(65_535) }).optional(),
+  peerAddress: text(64).optional(),
 });
 
 const offerSchema = z.strictObject({

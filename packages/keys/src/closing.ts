@@ -34,27 +34,28 @@ export function runSecret(
   closing: Closing,
 ): RunSecret {
   const { shared, transcript, provenBy, confirmed, forwardSecrecy = true, part } = closing;
-  return {
-    ...(part ?? { generation: context.generation, directions: 'both', early: false }),
+  const made: RunSecret = {
     secret: shared.use((bytes) => Secret.take(hkdfExtract(transcript, bytes))),
+    generation: part?.generation ?? context.generation,
+    directions: part?.directions ?? 'both',
+    early: part?.early ?? false,
     confirmed,
+    level: provenBy === undefined ? 'passive' : 'authenticated',
     forwardSecrecy,
     algorithm: context.algorithm,
     label,
     authority,
-    ...peerOf(provenBy, label),
+    peer: provenBy === undefined ? 'anonymous' : `psk:${label}`,
   };
+  return provenBy !== undefined && PeerVerified.is(provenBy) ? { ...made, ...verifiedPeer(provenBy) } : made;
 }
 
-function peerOf(
-  proof: Proof | undefined,
-  label: string,
-): Pick<RunSecret, 'level' | 'peer' | 'identity' | 'restrictions'> {
-  if (proof === undefined) return { level: 'passive', peer: 'anonymous' };
-  if (!PeerVerified.is(proof)) return { level: 'authenticated', peer: `psk:${label}` };
-  const { identity, principal, restrictions } = proof;
+function verifiedPeer({
+  identity,
+  principal,
+  restrictions,
+}: PeerVerified): Pick<RunSecret, 'peer' | 'identity' | 'restrictions'> {
   return {
-    level: 'authenticated',
     peer: describeIdentity(identity, principal),
     identity: { fingerprint: fingerprint(identity), name: principal },
     ...(restrictions === undefined ? {} : { restrictions }),

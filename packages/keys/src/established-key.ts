@@ -383,6 +383,7 @@ function keyInfo(keyId: number, made: RunSecret): KeyInfo {
   const { generation, level, early, algorithm, label, authority, peer, forwardSecrecy } = made;
   const { identity, restrictions, mayRepeat } = made;
   const info = { keyId, generation, level, early, algorithm, label, authority, peer, forwardSecrecy };
+  if (!identity && !restrictions && !mayRepeat) return info;
   return {
     ...info,
     ...(mayRepeat && { mayRepeat }),

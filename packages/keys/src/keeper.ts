@@ -20,9 +20,9 @@ export interface RunContext {
   readonly generation: number;
   readonly algorithm: number;
   /** The name by which the user asked for the peer, on the client's side. Not in the transcript: it decides whom to trust (trust chapter). */
-  readonly peerName?: PeerName;
+  readonly peerName?: PeerName | undefined;
   /** The address that the peer connects from, on the server's side, if it has one. */
-  readonly peerAddress?: string;
+  readonly peerAddress?: string | undefined;
 }
 
 /** Milliseconds that a renegotiation may take (spec 3.14): its messages queue behind the traffic of the session, and nothing waits for it. */

@@ -1,15 +1,11 @@
 import { ALGORITHM, algorithmName } from './algorithm-ids.ts';
 import { ALGORITHMS } from './algorithms.ts';
-import { DhKey, loadMlKem, type MlKem, randomBytes, X25519_LENGTH, X25519Key } from './crypto.ts';
+import { loadMlKem, randomBytes } from './crypto.ts';
 import { type KeyError, keyFailure, usageError } from './errors.ts';
 import type { Algorithm, Awaiting, Environment, Turn } from './handshake.ts';
 import { Holdings, type KeeperHoldings } from './holdings.ts';
-import type { IdentityEntry } from './identity/identities.ts';
 import { LocalSigner } from './identity/local-signer.ts';
-import { type PeerClaim, PeerVerified } from './identity/trust.ts';
-import { Interest } from './interest.ts';
 import {
-  establishedRole,
   isRenegotiation,
   type KeptKey,
   type KeyHolder,
@@ -24,6 +20,7 @@ import { checkOffer } from './offer.ts';
 import { PreSharedKey } from './pre-shared-key.ts';
 import { encodeReject, REJECT_REASON } from './reject.ts';
 import { ReplayCache } from './replay-cache.ts';
+import { type Authorities, type KeeperTools, RunEnvironment } from './run-environment.ts';
 
 export interface LocalKeeperOptions extends KeeperHoldings {
   /** Milliseconds since 1970; `Date.now` by default. */
@@ -43,20 +40,15 @@ export interface LocalKeeperOptions extends KeeperHoldings {
   readonly replaysKnownSince?: number;
 }
 
-/** For which authorities somebody may use the keeper. */
-type Authorities = Pick<ReadonlySet<string>, 'has'>;
-
 const EVERYTHING: Authorities = { has: () => true };
 
 /** A run between two messages. */
 interface Run {
-  readonly context: RunContext;
   readonly algorithm: Algorithm;
   /** Index of the awaited message in `algorithm.messages`. */
   readonly awaited: number;
   readonly awaiting: Awaiting;
-  readonly ownNonce: string | undefined;
-  readonly interest: Interest;
+  readonly environment: RunEnvironment;
   readonly deadline: number;
 }
 
@@ -64,35 +56,34 @@ interface Run {
 export class LocalKeeper implements KeyHolder {
   #holdings: Holdings;
   readonly #clock: () => number;
-  readonly #givenRandom: LocalKeeperOptions['random'];
-  readonly #random: (length: number) => Uint8Array;
-  readonly #x25519: () => X25519Key;
-  readonly #mlKem: () => Promise<MlKem>;
+  readonly #tools: KeeperTools;
   readonly #maxRuns: number;
   readonly #runTimeout: number;
   readonly #replays: ReplayCache;
-  /** These stand in for keys and identities that are asked for and do not exist. */
-  readonly #nobodysKey = new PreSharedKey(randomBytes(32));
-  readonly #nobody = new LocalSigner(undefined, '');
   readonly #runs = new Map<number, Run>();
   /** Runs whose next step is being computed. */
   readonly #working = new Set<number>();
   /** Runs whose first step is. */
   #starting = 0;
-  readonly #ownNonces = new Set<string>();
   #lastRun = 0;
 
   constructor(options: LocalKeeperOptions) {
     this.#holdings = new Holdings(options);
     this.#clock = options.clock ?? Date.now;
-    const { random } = options;
-    this.#givenRandom = random;
-    this.#random = random ?? randomBytes;
-    this.#x25519 = random ? () => X25519Key.of(random(X25519_LENGTH)) : () => X25519Key.generate();
-    this.#mlKem = () => loadMlKem(random);
     this.#maxRuns = options.maxRuns ?? 8192;
     this.#runTimeout = options.runTimeout ?? 10_000;
     this.#replays = new ReplayCache(options.replayCapacity, options.replaysKnownSince ?? this.#clock());
+    const { random } = options;
+    this.#tools = {
+      random: random ?? randomBytes,
+      givenRandom: random,
+      mlKem: () => loadMlKem(random),
+      clock: this.#clock,
+      replays: this.#replays,
+      ownNonces: new Set(),
+      nobodysKey: new PreSharedKey(randomBytes(32)),
+      nobody: new LocalSigner(undefined, ''),
+    };
     this.#prepare();
   }
 
@@ -182,7 +173,7 @@ export class LocalKeeper implements KeyHolder {
     if (run === undefined || this.#working.has(id)) throw givenUp();
     this.#working.add(id);
     try {
-      const { data, fin } = checkedFrame(run.context, frame, false);
+      const { data, fin } = checkedFrame(run.environment.context, frame, false);
       checkFin(run.algorithm, run.awaited, fin);
       const turn = await run.awaiting.receive({ frame, data });
       if (this.#runs.get(id) !== run) {
@@ -201,13 +192,13 @@ export class LocalKeeper implements KeyHolder {
     const run = this.#runs.get(id);
     if (run === undefined) return;
     if (!this.#working.has(id)) run.awaiting.wipe(); // else `receive` does, once it is done with it
-    run.interest.end();
+    run.environment.giveUp();
     this.#forget(id, run);
   }
 
   /** So that the first handshake does not wait for it. If it fails, that handshake will say so. */
   #prepare(): void {
-    if (this.#allows(ALGORITHM.HYBRID)) this.#mlKem().catch(() => undefined);
+    if (this.#allows(ALGORITHM.HYBRID)) this.#tools.mlKem().catch(() => undefined);
   }
 
   #allows(algorithm: number): boolean {
@@ -220,61 +211,27 @@ export class LocalKeeper implements KeyHolder {
     allowed: Authorities,
     start: (environment: Environment) => Turn | Promise<Turn>,
   ): Promise<Step> {
-    const client = context.peerAddress ?? '';
-    let ownNonce: string | undefined;
-    const interest = new Interest();
-    const role = establishedRole(context);
-    const holdings = this.#holdings;
-    const identityFor = (offer: Offer): IdentityEntry | undefined =>
-      allowed.has(offer.authority) ? holdings.identity(offer, role) : undefined;
-    const environment: Environment = {
-      context,
-      get signal() {
-        return interest.signal;
-      },
-      random: this.#random,
-      x25519: this.#x25519,
-      dhKey: () => DhKey.generate({ client, random: this.#givenRandom }),
-      mlKem: this.#mlKem,
-      now: this.#clock,
-      preSharedKey: (offer) => {
-        const key = allowed.has(offer.authority) ? holdings.preSharedKey(offer, role) : undefined;
-        return { key: key ?? this.#nobodysKey, known: key !== undefined };
-      },
-      identity: (offer) => {
-        const entry = identityFor(offer);
-        return { signer: entry?.signer ?? this.#nobody, known: entry !== undefined };
-      },
-      verifyPeer: (offer, claim) => this.#verifyPeer(context, offer, claim, identityFor(offer)),
-      mayBeAnonymous: ({ authority }) => allowed.has(authority) && holdings.mayBeAnonymous(authority),
-      admit: (label, nonce, timestamp) => this.#replays.admit(label, nonce, timestamp, this.#clock()),
-      remembers: (label, timestamp) => this.#replays.remembers(label, timestamp),
-      claimNonce: (nonce) => {
-        ownNonce = Buffer.from(nonce).toString('latin1');
-        this.#ownNonces.add(ownNonce);
-      },
-      isOwnNonce: (nonce) => this.#ownNonces.has(Buffer.from(nonce).toString('latin1')),
-    };
-    this.#starting++;
-    const turn = await Promise.resolve(start(environment)).finally(() => this.#starting--);
+    const environment = new RunEnvironment(context, this.#tools, this.#holdings, allowed);
+    const turn = await this.#firstStep(environment, start);
     const awaited = context.role === 'initiator' ? 1 : 2;
     const timeout = isRenegotiation(context) ? RENEGOTIATION_TIMEOUT : this.#runTimeout;
     const deadline = this.#clock() + timeout;
-    return this.#step(++this.#lastRun, turn, { context, algorithm, awaited, ownNonce, interest, deadline });
+    return this.#step(++this.#lastRun, turn, { algorithm, awaited, environment, deadline });
   }
 
-  async #verifyPeer(
-    context: RunContext,
-    { label, authority }: Offer,
-    claim: PeerClaim,
-    entry: IdentityEntry | undefined,
-  ): Promise<PeerVerified> {
-    const { role, initiator, peerName, peerAddress } = context;
-    if (entry === undefined) throw keyFailure('unknown-label', `label ${label}`);
-    const side = (role === 'initiator') === (initiator === 'client') ? 'client' : 'server';
-    const ownIdentity = entry.signer.identity;
-    const expected = { side, ownIdentity, authority, peerName, peerAddress, now: this.#clock() } as const;
-    return PeerVerified.verify(claim, expected, entry.trust);
+  async #firstStep(
+    environment: RunEnvironment,
+    start: (environment: Environment) => Turn | Promise<Turn>,
+  ): Promise<Turn> {
+    this.#starting++;
+    try {
+      return await start(environment);
+    } catch (error) {
+      environment.end();
+      throw error;
+    } finally {
+      this.#starting--;
+    }
   }
 
   #step(id: number, { frame, secrets, next }: Turn, run: Omit<Run, 'awaiting'>): Step {
@@ -292,7 +249,7 @@ export class LocalKeeper implements KeyHolder {
 
   #forget(id: number, run: Run): void {
     this.#runs.delete(id);
-    if (run.ownNonce !== undefined) this.#ownNonces.delete(run.ownNonce);
+    run.environment.end();
   }
 
   /** Whether no further run may begin, after runs that nobody went on with were given up. */

@@ -266,21 +266,18 @@ export class Negotiator {
   }
 
   #addRun(
-    context: Pick<RunContext, 'role' | 'keyId' | 'generation' | 'algorithm'>,
+    { role, keyId, generation, algorithm }: Pick<RunContext, 'role' | 'keyId' | 'generation' | 'algorithm'>,
     peerName = this.#options.peerName,
     messages?: MessageLog,
   ): Run {
     const { side, peerAddress } = this.#options;
-    const initiator = (context.role === 'initiator') === (side === 'client') ? 'client' : 'server';
+    const initiator = (role === 'initiator') === (side === 'client') ? 'client' : 'server';
+    const depth = this.#depth;
     const run = new Run(
-      {
-        ...{ ...context, initiator, depth: this.#depth },
-        ...(peerName === undefined ? {} : { peerName }),
-        ...(peerAddress === undefined ? {} : { peerAddress }),
-      },
+      { role, initiator, depth, keyId, generation, algorithm, peerName, peerAddress },
       messages,
     );
-    this.#runs.set(context.keyId, run);
+    this.#runs.set(keyId, run);
     return run;
   }
 

@@ -196,11 +196,15 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return { keys, session };
   }
 
-  #keyOptions({ role, ...options }: MuxSessionOptions, keeper: Keeper): SessionKeysOptions {
-    const { peerName, peerAddress, gate, keyLog } = options;
+  #keyOptions(options: MuxSessionOptions, keeper: Keeper): SessionKeysOptions {
     return {
-      ...{ role, keeper, peerName, peerAddress, gate, keyLog },
+      role: options.role,
+      keeper,
       depth: options.config?.depth ?? 0,
+      peerName: options.peerName,
+      peerAddress: options.peerAddress,
+      gate: options.gate,
+      keyLog: options.keyLog,
       renegotiate: options.renegotiate ?? {},
       now: this.#now,
       onChange: () => this.#driver.flush(),

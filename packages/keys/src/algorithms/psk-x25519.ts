@@ -84,7 +84,7 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
 
   const { key, known } = environment.preSharedKey(offer);
   const transcript = startTranscript(context);
-  const noise = startNoise(transcript, frame, key, environment.x25519);
+  const noise = startNoise(transcript, frame, key, () => environment.x25519());
   try {
     readFirst(noise, noiseMessage, known, offer);
     const first = extendTranscript(transcript, frame);

@@ -102,12 +102,10 @@ function startResponder(environment: Environment, { frame, data }: Received): Tu
   const answer = message(context, true, concat(environment.random(HASH_LENGTH), NO_TAG));
   writeKeyTag(answer, key, RESPONDER_TAG, first);
   const last = extendTranscript(first, answer);
+  const early = earlySecret(environment, offer, key, first);
   return {
     frame: answer,
-    secrets: [
-      { ...earlySecret(environment, offer, key, first), ...(mayRepeat && { mayRepeat }) },
-      confirmedSecret(environment, offer, key, last),
-    ],
+    secrets: [mayRepeat ? { ...early, mayRepeat } : early, confirmedSecret(environment, offer, key, last)],
   };
 }
 
@@ -138,8 +136,15 @@ function secretOf(
   transcript: Uint8Array,
   part: Closing['part'],
 ): RunSecret {
-  const proof = { provenBy: key, confirmed: true, forwardSecrecy: false };
-  return runSecret(environment, offer, { shared: key.psk, transcript, part, ...proof });
+  const shared = key.psk;
+  return runSecret(environment, offer, {
+    shared,
+    transcript,
+    part,
+    provenBy: key,
+    confirmed: true,
+    forwardSecrecy: false,
+  });
 }
 
 const INITIATOR_TAG = ascii('keymux/1 psk initiator');
