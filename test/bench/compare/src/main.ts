@@ -132,7 +132,8 @@ async function run(): Promise<void> {
     );
     for (const work of [...works, CODEC])
       if (results.contenders(work.name).length > 0) console.log(table(results, work));
-    if (values.quick) console.log('Measured once, and little of it: a trend. Without --quick it is worth more.\n');
+    if (values.quick)
+      console.log('Measured once, and little of it: a trend. Without --quick it is worth more.\n');
     console.log(standings(goals));
     for (const line of missing) console.log(`missing: ${line}`);
     for (const line of failures) console.log(`FAILED: ${line}`);
