@@ -16,6 +16,13 @@ export interface WindowShare {
 const AMPLE = 3;
 /** How many times what the path holds a window becomes when it grows: while it is what holds the peer back, that is three to six times what it was. */
 const GENEROUS = 2 * AMPLE;
+/**
+ * Busy processes take this long to answer, in milliseconds, however short the path is. What a window holds then is no path but a queue, in which all that
+ * shares the session waits.
+ */
+const SHORT_TRIP = 5;
+/** What windows of short paths grow to at most, in bytes: 200 MB a second at 5 ms. */
+const SHORT_PATH_WINDOW = 1024 * 1024;
 /** Windows help if more comes, by this factor, than when the window grew the last time; else something else is what holds the peer back. */
 const HELPED = 1.25;
 /** What of a round trip a stream is watched at least: answers to PING are not always the fastest. */
@@ -24,7 +31,8 @@ const MOST_OF_TRIP = 0.75;
 const LONGEST_TRIP = 1000;
 /** How much of its age a measured round trip forgets when a longer one is measured. */
 const FORGETS = 1.1;
-/** Time between two measurements while a lot comes, in milliseconds. */
+/** Time between two measurements while a lot comes, in milliseconds: soon again at first, then twice as long each time. */
+const MEASURES_AGAIN = 100;
 const MEASURES_EVERY = 10_000;
 
 /**
@@ -36,6 +44,7 @@ export class WindowGrowth {
   readonly #most: number;
   #roundTrip: number | undefined;
   #measuredAt = Number.NEGATIVE_INFINITY;
+  #measuresAgain = MEASURES_AGAIN;
   /** What the window of a stream that is over had grown by, which the next one begins with. */
   #proven = 0;
   #taken = 0;
@@ -57,7 +66,10 @@ export class WindowGrowth {
 
   /** Whether a PING should be sent, whose answer tells how long the round trip is. If so, that is counted as done. */
   wantsMeasure(now: number): boolean {
-    if (now < this.#measuredAt + MEASURES_EVERY) return false;
+    if (this.#measuredAt > Number.NEGATIVE_INFINITY) {
+      if (now < this.#measuredAt + this.#measuresAgain) return false;
+      this.#measuresAgain = Math.min(2 * this.#measuresAgain, MEASURES_EVERY);
+    }
     this.#measuredAt = now;
     return true;
   }
@@ -82,7 +94,9 @@ export class WindowGrowth {
     const rate = pace.drained / elapsed;
     const held = rate * trip;
     if (window.size < AMPLE * held && rate > HELPED * pace.rate) {
-      window.grow(this.#take(Math.ceil(GENEROUS * held) - window.size));
+      const short = SHORT_PATH_WINDOW + GENEROUS * rate * Math.max(0, trip - SHORT_TRIP);
+      const wanted = Math.ceil(Math.min(GENEROUS * held, short));
+      window.grow(this.#take(Math.max(0, wanted - window.size)));
       pace.rate = rate;
     }
     pace.since = now;

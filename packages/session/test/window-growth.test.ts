@@ -69,7 +69,15 @@ describe('what makes no window grow', () => {
     const path = new LongPath({ rate: 50_000, roundTrip: 1, share });
     path.download(100 * MIB);
     path.run(1000);
-    expect(share.taken).toBeLessThanOrEqual(1024 * KIB);
+    expect(share.taken).toBeLessThanOrEqual(768 * KIB);
+  });
+
+  test('a path so short that it is rather processes that are busy: at most 1 MiB, however fast it is', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 250_000, roundTrip: 4, share });
+    path.download(200 * MIB);
+    path.run(500);
+    expect(share.taken).toBe(768 * KIB);
   });
 
   test('a slow link, whose queue makes the round trip look long: at most twice what each stream had', () => {
@@ -136,6 +144,13 @@ class Peer {
     this.scripted.now += ms;
   }
 }
+
+test('the round trip is measured again soon, while code is cold and nothing waits yet, and then seldom', () => {
+  const growth = new WindowGrowth(new PlainShare(), MIB);
+  const measured: number[] = [];
+  for (let now = 0; now < 40_000; now += 10) if (growth.wantsMeasure(now)) measured.push(now);
+  expect(measured).toEqual([0, 100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700]);
+});
 
 describe('whatever a peer does, windows are bounded', () => {
   test('one that answers PINGs late, and sends ever faster, has what it may have together and no more', () => {
@@ -272,7 +287,9 @@ class Reference {
     if (elapsed <= 0 || elapsed < 0.75 * trip) return;
     const rate = (this.read - since.read) / elapsed;
     if (this.size < 3 * rate * trip && rate > 1.25 * this.#rate) {
-      this.size += Math.min(Math.ceil(6 * rate * trip) - this.size, room());
+      const short = MIB + 6 * rate * Math.max(0, trip - 5);
+      const wanted = Math.ceil(Math.min(6 * rate * trip, short));
+      this.size += Math.max(0, Math.min(wanted - this.size, room()));
       this.#rate = rate;
     }
     this.#decided = this.#told.at(-1);
