@@ -4,7 +4,7 @@ import { GOAWAY } from '@keymux/frames';
 import { type Session, SessionError, type SessionEvent } from '@keymux/session';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { PeerGoneError } from './errors.ts';
-import type { MuxStream } from './mux-stream.ts';
+import { MuxStream } from './mux-stream.ts';
 import { SessionCarrier } from './session-carrier.ts';
 
 /** Milliseconds of a monotonic clock. */
@@ -29,7 +29,9 @@ export class SessionDriver {
   readonly now: Clock;
   readonly #events: SessionDriverEvents;
   readonly #timer: DeadlineTimer;
+  readonly #nested: boolean;
   #flushQueued = false;
+  #gathering = false;
   #handlingEvents = false;
   #pumping = false;
   #peerStatus: number = GOAWAY.OK;
@@ -37,6 +39,7 @@ export class SessionDriver {
 
   constructor(session: Session, carrier: Duplex, now: Clock, events: SessionDriverEvents) {
     this.#session = session;
+    this.#nested = carrier instanceof MuxStream;
     this.now = now;
     this.#events = events;
     this.#timer = new DeadlineTimer(now, () => this.step(() => session.handleDeadline(now())));
@@ -71,6 +74,20 @@ export class SessionDriver {
       this.#flushQueued = false;
       this.#pump();
     });
+  }
+
+  /**
+   * Sends what streams have written once all carriers and sockets that are ready have been read: what comes of them shares envelopes too, and system
+   * calls. Inside another session at the end of this tick, as that one waits.
+   */
+  gather(): void {
+    if (this.#nested) this.flush();
+    else if (!(this.#flushQueued || this.#gathering)) {
+      this.#gathering = true;
+      setImmediate(() => {
+        if (this.#gathering) this.#pump();
+      });
+    }
   }
 
   /** All that was queued for the stream is in the output at hand. */
@@ -137,6 +154,7 @@ export class SessionDriver {
 
   #pump(): void {
     if (this.#finished || this.#pumping) return;
+    this.#gathering = false;
     this.#pumping = true;
     try {
       this.#pumpAll();

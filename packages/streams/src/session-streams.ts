@@ -97,7 +97,7 @@ export class SessionStreams {
   readonly #host: StreamHost = {
     send: (id: number, chunk: Uint8Array): void => {
       this.#session.send(id, chunk);
-      this.#driver.flush();
+      this.#driver.gather();
     },
     headers: (id: number, headers: HeaderList): void => {
       this.#session.headers(id, headers);
@@ -110,7 +110,7 @@ export class SessionStreams {
     reset: (id: number, status: number): void => this.#driver.step(() => this.#session.reset(id, status)),
     consume: (id: number, bytes: number): void => {
       this.#session.consume(id, bytes, this.#driver.now());
-      this.#driver.flush();
+      this.#driver.gather();
     },
     reply: (
       id: number,
