@@ -13,6 +13,7 @@ import type { KeyPort, SendKey } from './key-port.ts';
 import { paddingFor, plaintextLimit } from './padding.ts';
 import type { ResumeHash } from './saved-hash.ts';
 import type { SessionDigest } from './session-digest.ts';
+import { Slab, SMALL } from './slab.ts';
 
 /**
  * Collects the frames that are to be written. Those that follow each other under the same key share an envelope,
@@ -29,12 +30,8 @@ export class EnvelopeWriter {
   #key: SendKey | undefined;
   #plaintext: Uint8Array[] = [];
   #plaintextBytes = 0;
-  /** `#slab` from `#start` to `#end` belongs to the list at hand and is not in it yet. */
-  #slab = new Uint8Array(0);
-  /** A slab was used up by the output at hand. */
-  #busy = false;
-  #start = 0;
-  #end = 0;
+  /** Small pieces that belong to the list at hand and are not in it yet. */
+  readonly #slab = new Slab();
 
   constructor(keys: KeyPort | undefined, digest: SessionDigest, padding: Padding) {
     this.#keys = keys;
@@ -114,7 +111,7 @@ export class EnvelopeWriter {
     this.#key = undefined;
     this.#plaintext = [];
     this.#plaintextBytes = 0;
-    this.#start = this.#end;
+    this.#slab.cut();
   }
 
   /** Hands out everything that was collected and is in no open envelope. */
@@ -123,7 +120,7 @@ export class EnvelopeWriter {
     const output = this.#output;
     this.#output = [];
     this.#outputBytes = 0;
-    this.#busy = false;
+    this.#slab.release();
     return output;
   }
 
@@ -174,11 +171,9 @@ export class EnvelopeWriter {
 
   /** Sees that pieces of `size` bytes together are copied to one place, if they are small: a writev of two entries costs more than a write of one. */
   #reserve(size: number): void {
-    if (size > SMALL || this.#slab.length - this.#end >= size) return;
+    if (size > SMALL || this.#slab.fits(size)) return;
     this.#closePiece(this.#list);
-    this.#slab = new Uint8Array(this.#busy ? SLAB : SMALL);
-    this.#busy = true;
-    this.#start = this.#end = 0;
+    this.#slab.begin(size);
   }
 
   get #list(): Uint8Array[] {
@@ -194,18 +189,11 @@ export class EnvelopeWriter {
       return;
     }
     this.#reserve(piece.length);
-    this.#slab.set(piece, this.#end);
-    this.#end += piece.length;
+    this.#slab.add(piece);
   }
 
   #closePiece(list: Uint8Array[]): void {
-    if (this.#end === this.#start) return;
-    list.push(this.#slab.subarray(this.#start, this.#end));
-    this.#start = this.#end;
+    const piece = this.#slab.cut();
+    if (piece !== undefined) list.push(piece);
   }
 }
-
-/** Pieces up to this many bytes are copied together: one more entry in a writev, or one more cipher call, costs more. */
-const SMALL = 2048;
-/** For output that has many of them. A session that says little, of which there may be very many, keeps only SMALL. */
-const SLAB = 16 * 1024;
