@@ -13,24 +13,25 @@ export class Writer {
   }
 
   u8(value: number): this {
-    return this.#uint(value, 1);
+    this.#bytes[this.#at++] = value;
+    return this;
   }
 
   u16(value: number): this {
-    return this.#uint(value, 2);
+    return this.u8(value >>> 8).u8(value);
   }
 
   u24(value: number): this {
-    return this.#uint(value, 3);
+    return this.u8(value >>> 16).u16(value);
   }
 
   u32(value: number): this {
-    return this.#uint(value, 4);
+    return this.u16(value >>> 16).u16(value);
   }
 
   /** A safe integer in 64 bits. */
   u64(value: number): this {
-    return this.#uint(Math.floor(value / 2 ** 32), 4).#uint(value % 2 ** 32, 4);
+    return this.u32(Math.floor(value / 2 ** 32)).u32(value % 2 ** 32);
   }
 
   bytes(bytes: Uint8Array): this {
@@ -49,17 +50,6 @@ export class Writer {
       throw new Error(`wrote ${this.#at} bytes into a frame of ${this.#bytes.length}`);
     }
     return this.#bytes;
-  }
-
-  #uint(value: number, width: number): this {
-    // Division and not a shift: 32-bit values would turn negative.
-    let rest = value;
-    for (let i = this.#at + width - 1; i >= this.#at; i--) {
-      this.#bytes[i] = rest % 256;
-      rest = Math.floor(rest / 256);
-    }
-    this.#at += width;
-    return this;
   }
 }
 

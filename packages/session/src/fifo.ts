@@ -21,6 +21,8 @@ export class Fifo<T> {
 
   shift(): T | undefined {
     if (this.#first === this.#items.length) return undefined;
+    // Mostly there is one, and to take it from the end leaves the array its memory.
+    if (this.#items.length === 1) return this.#items.pop();
     const item = this.#items[this.#first];
     this.#items[this.#first++] = undefined; // lets go of its memory
     if (this.#first === this.#items.length) this.clear();

@@ -29,12 +29,13 @@ export class SendQueue {
   }
 
   get empty(): boolean {
-    return this.#roots.every((root) => root.next === root);
+    for (const root of this.#roots) if (root.next !== root) return false;
+    return true;
   }
 
   /** Takes out the stream whose turn it is. */
   take(): Stream | undefined {
-    return this.#takeInTurn() ?? this.#takeInNewRound();
+    return this.#takeInTurn() ?? (this.empty ? undefined : this.#takeInNewRound());
   }
 
   /** Which streams wait, by ID, each priority in its order. */

@@ -36,11 +36,11 @@ export class CarrierWriter {
       onTaken?.();
     };
     this.#written.add(buffers);
-    this.#carrier.cork();
-    for (const [i, buffer] of buffers.entries()) {
-      this.#blocked = !this.#carrier.write(buffer, i === last ? taken : undefined);
+    if (last > 0) this.#carrier.cork();
+    for (let i = 0; i <= last; i++) {
+      this.#blocked = !this.#carrier.write(buffers[i], i === last ? taken : undefined);
     }
-    this.#carrier.uncork();
+    if (last > 0) this.#carrier.uncork();
   }
 
   /** What the kernel has not taken of what was written to a socket, in order. The socket must be destroyed in the same turn. */
