@@ -65,7 +65,7 @@ export class Mover {
   /** Takes down what the engine reports. */
   poll(): void {
     for (let event = this.session.nextEvent(); event !== undefined; event = this.session.nextEvent()) {
-      if (event.type === 'data') this.#receive(event.id, event.payload);
+      if (event.type === 'data') this.#receive(event.id, event.payload.slice());
       else this.told.push(inWords(event));
     }
   }
@@ -156,10 +156,12 @@ export class MovingPair {
     for (let at = 0, i = 0; at < gone.length; i++) {
       // Small pieces of much take long; after some the rest goes at once.
       const end = i < 50 ? at + size : gone.length;
-      to.session.receive(gone.slice(at, end), to.at(this.time));
+      const lent = gone.slice(at, end);
+      to.session.receive(lent, to.at(this.time));
+      to.poll();
+      lent.fill(0xee);
       at = end;
     }
-    to.poll();
     return gone.length > 0;
   }
 

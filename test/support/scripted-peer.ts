@@ -102,9 +102,8 @@ export class ScriptedPeer extends End {
   }
 
   /** Gives the engine bytes as they are. */
-  receives(bytes: Uint8Array): void {
-    this.session.receive(Uint8Array.from(bytes), this.now);
-    this.poll();
+  override receives(bytes: Uint8Array, now = this.now): void {
+    super.receives(bytes, now);
   }
 
   /** The bytes of a frame outside envelopes; they count as sent. */

@@ -27,12 +27,24 @@ export class End {
   /** Collects what the engine reports. */
   poll(): void {
     for (let event = this.session.nextEvent(); event !== undefined; event = this.session.nextEvent()) {
-      this.events.push(event);
-      if (event.type !== 'data') continue;
+      if (event.type !== 'data') {
+        this.events.push(event);
+        continue;
+      }
+      const payload = event.lent ? event.payload.slice() : event.payload;
+      this.events.push({ ...event, payload });
       const pieces = this.#received.get(event.id) ?? [];
       this.#received.set(event.id, pieces);
-      pieces.push(event.payload);
+      pieces.push(payload);
     }
+  }
+
+  /** Gives the engine bytes that are only lent, and takes them back. */
+  receives(bytes: Uint8Array, now: number): void {
+    const lent = Uint8Array.from(bytes);
+    this.session.receive(lent, now);
+    this.poll();
+    lent.fill(0xee);
   }
 
   /** All payload that came on a stream. */
@@ -97,8 +109,7 @@ export class SessionPair {
   carry(from: End, change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes): number {
     const bytes = change(from.output());
     const to = from === this.client ? this.server : this.client;
-    // A copy: the engine owns what it receives, and what a sender hands out may be the user's.
-    if (bytes.length > 0) to.session.receive(Uint8Array.from(bytes), this.now);
+    if (bytes.length > 0) to.receives(bytes, this.now);
     this.client.poll();
     this.server.poll();
     return bytes.length;

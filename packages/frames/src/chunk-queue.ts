@@ -21,6 +21,14 @@ export class ChunkQueue {
     this.#length += chunk.length;
   }
 
+  /** Puts copies into the place of all that waits. */
+  keep(): void {
+    if (this.#length === 0) return;
+    const bytes = this.copy(this.#length);
+    this.clear();
+    this.push(bytes);
+  }
+
   clear(): void {
     this.#chunks = [];
     this.#first = this.#offset = this.#length = 0;

@@ -1,18 +1,21 @@
 /**
- * What is held of a frame whose bytes come in several chunks. Both collectors bound what a peer can make us hold by
- * what it has sent: one that announces 64 KiB and sends 8 bytes gets a few hundred, and one that sends single
- * bytes does not keep a whole read buffer alive with each.
+ * Collects a frame whose bytes come in several chunks into one buffer. What a peer can make us hold is bounded by what it has
+ * sent: one that announces 64 KiB and sends 8 bytes gets a few hundred, and one that sends single bytes does not keep a whole
+ * read buffer alive with each.
  */
-
-/** Collects a control frame into one buffer. */
 export class Joined {
   readonly #total: number;
+  readonly #blocks: Blocks | undefined;
   #bytes: Uint8Array;
   #filled = 0;
 
-  /** @param total bytes of the frame; the limit on it has been checked */
-  constructor(total: number) {
+  /**
+   * @param total bytes of the frame; the limit on it has been checked
+   * @param blocks where memory for large ones is from, if it is to be given back
+   */
+  constructor(total: number, blocks?: Blocks) {
     this.#total = total;
+    this.#blocks = blocks;
     this.#bytes = new Uint8Array(Math.min(total, SMALLEST_BUFFER));
   }
 
@@ -31,83 +34,49 @@ export class Joined {
     this.#filled = filled;
   }
 
-  /** What there is, as views. */
-  pieces(): readonly Uint8Array[] {
-    return [this.#bytes.subarray(0, this.#filled)];
+  /** What there is, as a view; in the end, the frame. */
+  get bytes(): Uint8Array {
+    return this.#filled === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#filled);
   }
 
-  /** The frame. When nothing is missing the buffer has exactly its size. */
-  finish(): Uint8Array {
-    return this.#bytes;
+  /** Gives memory back. Nobody may look at it any more. */
+  release(): void {
+    this.#blocks?.giveBack(this.#bytes);
   }
 
   #grow(needed: number): void {
-    const bytes = new Uint8Array(Math.min(this.#total, Math.max(needed, 2 * this.#bytes.length)));
+    const size = Math.min(this.#total, Math.max(needed, GROWTH * this.#bytes.length));
+    const bytes = this.#blocks?.take(size, this.#total) ?? new Uint8Array(size);
     bytes.set(this.#bytes.subarray(0, this.#filled));
     this.#bytes = bytes;
   }
 }
 
-/** Collects the body of a SEALED frame as views into the chunks; only small pieces are copied, together. */
-export class Parts {
-  readonly #parts: Uint8Array[] = [];
-  readonly #total: number;
-  #filled = 0;
-  /** Where small pieces go, and how much of it is used. */
-  #block: Uint8Array | undefined;
-  #used = 0;
+/** Memory that large frames are collected in, one after the other: it is warm, and nobody has to find out that it is not needed any more. */
+export class Blocks {
+  readonly #size: number;
+  readonly #free: Uint8Array[] = [];
 
-  /** @param total bytes of the body; the limit on it has been checked */
-  constructor(total: number) {
-    this.#total = total;
+  /** @param size of a block, in bytes */
+  constructor(size: number) {
+    this.#size = size;
   }
 
-  get filled(): number {
-    return this.#filled;
+  /** A block for a frame of `total` bytes of which `size` are wanted now; none while that is only a small part of one. */
+  take(size: number, total: number): Uint8Array | undefined {
+    if (size * GROWTH < this.#size || total > this.#size) return undefined;
+    return this.#free.pop() ?? new Uint8Array(this.#size);
   }
 
-  get missing(): number {
-    return this.#total - this.#filled;
-  }
-
-  add(piece: Uint8Array): void {
-    this.#filled += piece.length;
-    // A piece that is the whole body is never many.
-    if (piece.length >= SMALL_PIECE || piece.length === this.#total) {
-      this.#closeBlock();
-      this.#parts.push(piece);
-    } else {
-      this.#copy(piece);
-    }
-  }
-
-  /** What there is, as views. */
-  pieces(): readonly Uint8Array[] {
-    return this.#block ? [...this.#parts, this.#block.subarray(0, this.#used)] : this.#parts;
-  }
-
-  finish(): readonly Uint8Array[] {
-    this.#closeBlock();
-    return this.#parts;
-  }
-
-  #copy(piece: Uint8Array): void {
-    if (this.#used + piece.length > BLOCK) this.#closeBlock();
-    this.#block ??= new Uint8Array(BLOCK);
-    this.#block.set(piece, this.#used);
-    this.#used += piece.length;
-  }
-
-  #closeBlock(): void {
-    if (this.#block) this.#parts.push(this.#block.subarray(0, this.#used));
-    this.#block = undefined;
-    this.#used = 0;
+  /** Takes a block back; other memory is left to whoever collects it. */
+  giveBack(bytes: Uint8Array): void {
+    if (bytes.length === this.#size && this.#free.length < MOST_FREE) this.#free.push(bytes);
   }
 }
 
 /** Most control frames are smaller. */
 const SMALLEST_BUFFER = 256;
-
-/** A view costs about as much memory as this many bytes, and more time to pass on than to copy them. */
-const SMALL_PIECE = 512;
-const BLOCK = 1024;
+/** A frame that comes in few chunks is copied little more than once. */
+const GROWTH = 4;
+/** A megabyte, of the largest. */
+const MOST_FREE = 16;

@@ -1,6 +1,6 @@
 import { ChunkQueue } from './chunk-queue.ts';
-import { Joined, Parts } from './collect.ts';
-import { HEAD_LENGTH, LIMITS, type Limits, SEALED_HEAD_LENGTH, TYPE } from './constants.ts';
+import { Blocks, Joined } from './collect.ts';
+import { HEAD_LENGTH, LIMITS, type Limits, SEALED_HEAD_LENGTH, TAG_LENGTH, TYPE } from './constants.ts';
 import { badEnvelope, FrameError } from './errors.ts';
 import type { ControlFrame, Place } from './frame.ts';
 import { type ControlHead, type DataHead, judgeHead, type Rules } from './frame-head.ts';
@@ -54,6 +54,11 @@ export interface DecoderOptions {
   readonly sealed?: boolean;
   /** Stricter limits than those of spec 1.7. */
   readonly limits?: Partial<Limits>;
+  /**
+   * Chunks are only lent: they may change once `keep` was called, and with them DATA payload that was handed out. A SEALED body is lent until
+   * the next call of anything here. Everything else is copied.
+   */
+  readonly lent?: boolean;
 }
 
 /**
@@ -70,23 +75,34 @@ export interface DecoderOptions {
  */
 export class FrameDecoder {
   readonly #rules: Rules;
+  readonly #lent: boolean;
   readonly #queue = new ChunkQueue();
   #pending: Pending | undefined;
   #failure: FrameError | undefined;
+  /** What the body was collected in that was handed out last. */
+  #handedOut: Joined | undefined;
 
   constructor(options: DecoderOptions) {
-    const { place, sealed = false, limits } = options;
+    const { place, sealed = false, limits, lent = false } = options;
+    this.#lent = lent;
     this.#rules = { place, keymux: sealed || place !== 'outside', limits: { ...LIMITS, ...limits } };
   }
 
-  /** Takes over `chunk`: views into it are handed out, so it must not change any more. */
+  /** Takes over `chunk`, or borrows it: views into it are handed out. Unless it is `lent`, it must not change any more. */
   push(chunk: Uint8Array): void {
     if (!this.#failure) this.#queue.push(chunk);
+  }
+
+  /** Copies what waits of chunks that are only lent. */
+  keep(): void {
+    this.#queue.keep();
   }
 
   /** The next item; undefined until more bytes are pushed. */
   next(): Item | undefined {
     if (this.#failure) throw this.#failure;
+    this.#handedOut?.release();
+    this.#handedOut = undefined;
     try {
       return this.#next();
     } catch (error) {
@@ -98,9 +114,9 @@ export class FrameDecoder {
   /** Bytes pushed and not yet handed out. */
   get buffered(): number {
     const pending = this.#pending;
-    if (!pending || pending.kind === 'data' || !pending.collected) return this.#queue.length;
-    const head = pending.kind === 'sealed' ? SEALED_HEAD_LENGTH : 0;
-    return this.#queue.length + head + pending.collected.filled;
+    if (!pending || pending.kind === 'data') return this.#queue.length;
+    const head = pending.kind === 'sealed' && pending.bytes ? SEALED_HEAD_LENGTH : 0;
+    return this.#queue.length + head + (pending.collected?.filled ?? 0);
   }
 
   /** True if the bytes so far end inside a frame: at the end of a carrier or of an envelope, that is an error. */
@@ -139,7 +155,7 @@ export class FrameDecoder {
   *#waiting(): Iterable<Uint8Array> {
     const pending = this.#pending;
     if (pending?.kind === 'sealed' && pending.bytes) yield pending.bytes;
-    if (pending && pending.kind !== 'data' && pending.collected) yield* pending.collected.pieces();
+    if (pending && pending.kind !== 'data' && pending.collected) yield pending.collected.bytes;
     yield* this.#queue.pieces();
   }
 
@@ -159,7 +175,7 @@ export class FrameDecoder {
 
   #begin(): Pending | undefined {
     if (this.#queue.length < HEAD_LENGTH) return undefined;
-    const bytes = this.#queue.view(HEAD_LENGTH) ?? this.#queue.copy(HEAD_LENGTH);
+    const bytes = this.#contiguous(HEAD_LENGTH) ?? this.#queue.copy(HEAD_LENGTH);
     const head = judgeHead(bytes, this.#rules);
     if (head.kind === 'data') {
       this.#queue.skip(HEAD_LENGTH);
@@ -192,36 +208,55 @@ export class FrameDecoder {
     return { kind: 'control', frame, bytes };
   }
 
-  /** The control frame in one piece: a view if one chunk holds it, else a copy. */
+  /** The control frame in one piece. */
   #wholeFrame(pending: PendingControl): Uint8Array | undefined {
     const total = HEAD_LENGTH + pending.head.length;
-    const view = pending.collected ? undefined : this.#queue.view(total);
-    if (view) {
+    const bytes = pending.collected ? undefined : this.#contiguous(total);
+    if (bytes) {
       this.#queue.skip(total);
-      return view;
+      return bytes;
     }
     pending.collected ??= new Joined(total);
-    return this.#collect(pending.collected) ? pending.collected.finish() : undefined;
+    return this.#collect(pending.collected) ? pending.collected.bytes : undefined;
+  }
+
+  /** The next bytes for as long as anybody wants them, not consumed: a view if that will not change, a copy if it may; undefined if they are not all in one chunk. */
+  #contiguous(length: number): Uint8Array | undefined {
+    const view = this.#queue.view(length);
+    return this.#lent ? view?.slice() : view;
   }
 
   #nextSealed(pending: PendingSealed): SealedItem | undefined {
-    const length = pending.head.length - 2;
-    if (!pending.collected) {
+    if (!pending.bytes) {
       if (this.#queue.length < SEALED_HEAD_LENGTH) return undefined;
       pending.bytes = this.#queue.copy(SEALED_HEAD_LENGTH);
       this.#queue.skip(SEALED_HEAD_LENGTH);
-      pending.collected = new Parts(length);
     }
-    if (!this.#collect(pending.collected)) return undefined;
+    const body = this.#wholeBody(pending);
+    if (!body) return undefined;
     this.#pending = undefined;
-    const head = pending.bytes as Uint8Array;
+    const head = pending.bytes;
     const keyId = head[HEAD_LENGTH] as number;
     const generation = head[HEAD_LENGTH + 1] as number;
-    return { kind: 'sealed', keyId, generation, head, body: pending.collected.finish(), length };
+    return { kind: 'sealed', keyId, generation, head, body: [body], length: body.length };
+  }
+
+  /** The body in one piece: a view if one chunk holds it, else a copy. */
+  #wholeBody(pending: PendingSealed): Uint8Array | undefined {
+    const length = pending.head.length - 2;
+    const view = pending.collected ? undefined : this.#queue.view(length);
+    if (view) {
+      this.#queue.skip(length);
+      return view;
+    }
+    pending.collected ??= new Joined(length, this.#lent ? BLOCKS : undefined);
+    if (!this.#collect(pending.collected)) return undefined;
+    this.#handedOut = pending.collected;
+    return pending.collected.bytes;
   }
 
   /** Moves waiting bytes into `collected`; true once nothing is missing. */
-  #collect(collected: Joined | Parts): boolean {
+  #collect(collected: Joined): boolean {
     while (collected.missing > 0 && this.#queue.length > 0) {
       collected.add(this.#queue.takeSome(collected.missing));
     }
@@ -235,6 +270,9 @@ export class FrameDecoder {
     this.#queue.clear();
   }
 }
+
+/** For bodies of the largest envelopes, of all decoders. */
+const BLOCKS = new Blocks(LIMITS.sealedPlaintext + TAG_LENGTH);
 
 /** A frame whose head has been judged and whose rest is still to be handed out. */
 type Pending = PendingData | PendingControl | PendingSealed;
@@ -256,5 +294,5 @@ interface PendingSealed {
   readonly kind: 'sealed';
   readonly head: ControlHead;
   bytes?: Uint8Array;
-  collected: Parts | undefined;
+  collected: Joined | undefined;
 }

@@ -30,8 +30,8 @@ export type SessionEvent =
       readonly headers: HeaderList;
       readonly key: KeyInfo | undefined;
     }
-  /** Payload; a view into a received chunk. It must be given back with `consume`. */
-  | { readonly type: 'data'; readonly id: number; readonly payload: Uint8Array }
+  /** Payload, which must be given back with `consume`. If it is `lent` it is a view into the chunk that `receive` was given, else memory of its own. */
+  | { readonly type: 'data'; readonly id: number; readonly payload: Uint8Array; readonly lent: boolean }
   /** The peer has ended its direction of the stream properly. */
   | { readonly type: 'end'; readonly id: number }
   /** The peer's direction of the stream travels under another key from here on. */

@@ -44,7 +44,7 @@ export class Receiver {
     this.#state = state;
     this.#sender = sender;
     const place = state.link ? 'link' : 'outside';
-    this.#outside = new FrameDecoder({ place, sealed: state.keys !== undefined });
+    this.#outside = new FrameDecoder({ place, sealed: state.keys !== undefined, lent: true });
     // What is on the carrier behind a front, only the front knows; it tells what is needed (spec 10.5).
     this.#digest = new SessionDigest(state.link ? undefined : state.createHash);
     this.#envelope = new EnvelopeReader(state.keys, this.#digest, () =>
@@ -79,14 +79,19 @@ export class Receiver {
     this.#control.pingSent(id);
   }
 
+  /** Borrows a chunk for the `run` that must follow. */
   push(chunk: Uint8Array): void {
     this.#outside.push(chunk);
   }
 
-  /** Handles all that can be handled now. Returns whether that was anything: a whole frame, or payload. Throws SessionError. */
+  /**
+   * Handles all that can be handled now. Returns whether that was anything: a whole frame, or payload. Of what was pushed it keeps nothing but
+   * copies; the payload in the events is lent like the chunk. Throws SessionError.
+   */
   run(): boolean {
     let handled = false;
     while (this.#step()) handled = true;
+    this.#outside.keep();
     return handled;
   }
 
@@ -107,8 +112,10 @@ export class Receiver {
 
   /** Handles one item. Returns false if there is none, or it has to wait. */
   #step(): boolean {
-    const item = this.#parked ?? this.#envelope.next() ?? this.#behind.shift() ?? this.#outside.next();
-    this.#parked = item && this.#mustWait(item) ? item : undefined;
+    const parked = this.#parked;
+    const item = parked ?? this.#envelope.next() ?? this.#behind.shift() ?? this.#outside.next();
+    if (item !== undefined && this.#mustWait(item)) this.#parked = parked ?? kept(item);
+    else this.#parked = undefined;
     if (this.#parked !== undefined) return this.#state.link && this.#lookAhead();
     if (item === undefined) return false;
     if (item.kind === 'sealed') this.#openEnvelope(item);
@@ -130,7 +137,7 @@ export class Receiver {
         this.#sender.negoOnCarrier(item.frame.keyId, item.frame.digest);
         return true;
       }
-      this.#behind.push(item);
+      this.#behind.push(kept(item));
       this.#behindBytes += item.kind === 'control' ? item.bytes.length : item.length;
     }
     return false;
@@ -225,4 +232,11 @@ export class Receiver {
         this.#streams.control(frame, bytes, key);
     }
   }
+}
+
+/** An item that outlives the chunk it came in. */
+function kept(item: Item): Item {
+  if (item.kind === 'control') return item;
+  if (item.kind === 'sealed') return { ...item, body: item.body.map((piece) => piece.slice()) };
+  return { ...item, payload: item.payload.slice() };
 }

@@ -101,7 +101,7 @@ export class Session {
 
   // From the carrier
 
-  /** Takes bytes from the carrier. The session owns `chunk` from now on and hands out views of it. */
+  /** Takes bytes from the carrier. `chunk` is lent: its owner may change it once all events were polled. */
   receive(chunk: Uint8Array, now: number): void {
     this.#advance(now, () => {
       this.#receiver.push(chunk);

@@ -93,13 +93,14 @@ export class StreamHandler {
     }
   }
 
-  data(stream: Stream, item: DataItem): void {
+  /** @param lent as in the event */
+  data(stream: Stream, item: DataItem, lent: boolean): void {
     if (item.first) this.#enterData(stream, item.length, item.fin);
     const { payload } = item;
     if (payload.length > 0) {
       stream.unconsumed += payload.length;
       this.#state.unconsumed += payload.length;
-      this.#state.emit({ type: 'data', id: stream.id, payload });
+      this.#state.emit({ type: 'data', id: stream.id, payload, lent });
     }
     if (item.fin) this.#endIn(stream);
   }

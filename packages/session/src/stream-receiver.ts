@@ -59,7 +59,7 @@ export class StreamReceiver {
     if (item.head !== undefined) this.#enterData(stream, item.head, item.length, key);
     stream.in.notePayload(item.payload, this.#state);
     try {
-      this.#handler.data(stream, item);
+      this.#handler.data(stream, item, key === undefined);
     } catch (error) {
       this.#resetFor(error, item.streamId, key);
     }
