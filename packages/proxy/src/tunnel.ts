@@ -1,14 +1,15 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type MuxStream, Written } from '@keymux/streams';
+import { lend, type MuxStream, Written } from '@keymux/streams';
+import { BLOCK, copyOf, giveBack } from './blocks.ts';
 
 /**
  * Joins two duplex streams: bytes, backpressure and half-close in both directions. When one fails or goes away, so
  * does the other.
  */
 export function joinStreams(a: Duplex, b: Duplex): void {
-  relay(a, b, (chunk) => b.write(chunk));
-  relay(b, a, (chunk) => a.write(chunk));
+  relay(a, b);
+  relay(b, a);
 }
 
 /** A stream and the connection to its destination, joined, that another process can go on with (spec 13.10). */
@@ -21,8 +22,8 @@ export class Tunnel {
   constructor(stream: MuxStream, socket: Socket) {
     this.stream = stream;
     this.socket = socket;
-    const toStream = relay(socket, stream, (chunk) => stream.write(chunk));
-    const toSocket = relay(stream, socket, (chunk) => this.write(chunk));
+    const toStream = relay(socket, stream);
+    const toSocket = relay(stream, socket, (chunk, taken) => this.write(chunk, taken));
     this.#part = () => {
       toStream();
       toSocket();
@@ -30,9 +31,12 @@ export class Tunnel {
   }
 
   /** Sends something to the destination. Returns whether it is ready for more. */
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, taken?: Taken): boolean {
     this.#written.add([chunk]);
-    return this.socket.write(chunk, () => this.#written.shift());
+    return this.socket.write(chunk, (error) => {
+      this.#written.shift();
+      taken?.(error);
+    });
   }
 
   /** Has the stream take what was read from the destination. */
@@ -49,10 +53,20 @@ export class Tunnel {
   }
 }
 
+/** Called when a piece of memory may be used again, or something is wrong. */
+type Taken = (error?: Error | null) => void;
+type Write = (chunk: Uint8Array, taken?: Taken) => boolean;
+
 /** One direction, and what the end of its source does. Not by `pipe`, which keeps three times as much memory for a tunnel that is idle. Returns what ends it. */
-function relay(from: Duplex, to: Duplex, write: (chunk: Uint8Array) => boolean): () => void {
-  const data = (chunk: Uint8Array): void => {
-    if (!write(chunk)) from.pause();
+function relay(
+  from: Duplex,
+  to: Duplex,
+  write: Write = (chunk, taken) => to.write(chunk, taken),
+): () => void {
+  let parted = false;
+  const data = (chunk: Uint8Array, lent = false): void => {
+    if (parted) return;
+    if (!(lent ? writeCopies(chunk, to, write) : write(chunk))) from.pause();
   };
   const drain = (): void => void from.resume();
   const end = (): void => void to.end();
@@ -60,15 +74,29 @@ function relay(from: Duplex, to: Duplex, write: (chunk: Uint8Array) => boolean):
     const proper = from.readableEnded && from.writableFinished && from.errored === null;
     if (!proper) cut(to, from.errored ?? new Error('the other side of the tunnel closed early'));
   };
-  from.on('data', data);
+  lend(from, data);
   to.on('drain', drain);
   from.on('end', end);
   from.on('error', ignore); // it shows in `errored`
   from.on('close', close);
   return () => {
-    from.off('data', data).off('end', end).off('close', close);
+    parted = true;
+    from.off('end', end).off('close', close);
     to.off('drain', drain);
   };
+}
+
+/** Writes what will change soon. Returns whether there may be more. */
+function writeCopies(chunk: Uint8Array, to: Duplex, write: Write): boolean {
+  let ready = true;
+  to.cork();
+  for (let at = 0; at < chunk.length; at += BLOCK) {
+    const copy = copyOf(chunk.subarray(at, at + BLOCK));
+    // After an error, somebody may still have it.
+    ready = write(copy, (error) => error ?? giveBack(copy));
+  }
+  to.uncork();
+  return ready;
 }
 
 function ignore(): void {}

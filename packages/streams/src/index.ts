@@ -4,6 +4,7 @@ export { halfOfDescriptors } from './descriptors.ts';
 export { NegotiationRejectedError, PeerGoneError, StreamResetError, UpgradeError } from './errors.ts';
 export { FrontCarrier, type FrontCarrierOptions } from './front-carrier.ts';
 export { connectUpgrade } from './http-upgrade.ts';
+export { lend } from './lending-socket.ts';
 export {
   CARRIER_RANGES,
   type CarrierLimits,

@@ -3,6 +3,7 @@ import { type HeaderList, RST, type StateReader, type StateWriter } from '@keymu
 import { loadKeyInfo, saveKeyInfo } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
+import { type Borrower, isFlowing, type Lender } from './lending-socket.ts';
 import {
   CLEAR,
   DirectionSecurity,
@@ -55,7 +56,7 @@ export const DEFAULT_PRIORITY = 3;
  *
  * It has the methods of net.Socket that http.Agent and others call on what they take for a socket.
  */
-export class MuxStream extends Duplex {
+export class MuxStream extends Duplex implements Lender {
   readonly id: number;
   readonly headers: HeaderList;
   readonly ours: boolean;
@@ -81,7 +82,10 @@ export class MuxStream extends Duplex {
   #replyHeaders: HeaderList | undefined;
   /** Received bytes that are pushed but not asked for yet; credit for them is withheld. */
   #unread = 0;
+  #borrower: Borrower | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
+  /** What is written is the writer's memory, and leaves as it is. */
+  #lendsOutput = false;
   #drainDeferred = false;
   #onDrain: ((error?: Error | null) => void) | undefined;
   /** The session was told that our direction ends, or FIN went with a head. */
@@ -196,6 +200,11 @@ export class MuxStream extends Duplex {
     handling.then(letGo, letGo);
   }
 
+  lend(to: Borrower): void {
+    this.#borrower = to;
+    this.on('data', to);
+  }
+
   // From the session
 
   /** @internal The head that was sent last has ended our direction already. */
@@ -227,12 +236,21 @@ export class MuxStream extends Duplex {
     this.emit('switched', key);
   }
 
-  /** @internal */
-  receiveData(payload: Uint8Array): void {
+  /** @internal `lent` payload may change once this returns. */
+  receiveData(payload: Uint8Array, lent: boolean): void {
     this.#idleTimer?.refresh();
     this.#received.note(this.#payload(this.#received));
-    if (this.destroyed || this.push(compact(payload))) this.#reader?.consume(this.id, payload.length);
+    if (this.#taken(payload, lent)) this.#reader?.consume(this.id, payload.length);
     else this.#unread += payload.length;
+  }
+
+  /** Returns whether somebody has taken it, and not only the buffer. */
+  #taken(payload: Uint8Array, lent: boolean): boolean {
+    if (this.destroyed) return true;
+    if (this.#borrower === undefined || !isFlowing(this))
+      return this.push(lent ? Buffer.from(payload) : compact(payload));
+    this.#borrower(payload, lent);
+    return true;
   }
 
   /** @internal */
@@ -246,7 +264,8 @@ export class MuxStream extends Duplex {
    * carrier has taken them; then true is returned, and `receiveDrain` must follow.
    */
   deferDrain(): boolean {
-    this.#drainDeferred = this.payloadOutside || this.#sent.now.key === undefined;
+    this.#drainDeferred = this.#lendsOutput;
+    this.#lendsOutput = false;
     return this.#drainDeferred;
   }
 
@@ -430,6 +449,7 @@ export class MuxStream extends Duplex {
       return;
     }
     this.#onDrain = done;
+    this.#lendsOutput ||= this.payloadOutside || this.#sent.now.key === undefined;
     this.#sent.note(this.#payload(this.#sent));
     this.#idleTimer?.refresh();
     try {

@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CarrierWriter } from './carrier-writer.ts';
+import { lend } from './lending-socket.ts';
 import type { MuxStream } from './mux-stream.ts';
 import { handleOf } from './socket-handle.ts';
 
 export interface CarrierEvents {
   /** It takes more. */
   ready(): void;
+  /** The chunk is lent until this returns. */
   data(chunk: Uint8Array): void;
   end(): void;
   failed(error: Error): void;
@@ -23,10 +25,15 @@ export class SessionCarrier {
   constructor(carrier: Duplex, events: CarrierEvents) {
     this.#carrier = carrier;
     this.#writer = new CarrierWriter(carrier, () => events.ready());
-    carrier.on('data', (chunk: Uint8Array) => events.data(chunk));
+    lend(carrier, (chunk) => events.data(chunk));
     carrier.on('end', () => events.end());
     carrier.on('error', (error) => events.failed(error));
     carrier.on('close', () => events.closed());
+  }
+
+  /** Whether what it brings may change when it brings more. */
+  get lends(): boolean {
+    return 'lend' in this.#carrier;
   }
 
   /** Whether it takes output now. */

@@ -53,6 +53,11 @@ export class SessionDriver {
     this.flush();
   }
 
+  /** Whether what comes in the clear is in memory that the carrier uses again. */
+  get lends(): boolean {
+    return this.#carrier.lends;
+  }
+
   get finished(): boolean {
     return this.#finished;
   }

@@ -55,7 +55,7 @@ export class SessionStreams {
         this.#open.get(event.id)?.receiveHeaders(event.headers, event.key);
         return true;
       case 'data':
-        this.#open.get(event.id)?.receiveData(event.payload);
+        this.#open.get(event.id)?.receiveData(event.payload, event.lent && this.#driver.lends);
         return true;
       case 'end':
         this.#open.get(event.id)?.receiveEnd();

@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { LendingSocket } from './lending-socket.ts';
 
 /**
  * What lies below a socket of node:net, and what child processes pass to each other. Node documents that handles can be passed, and less of what they
@@ -14,14 +15,16 @@ export interface SocketHandle {
 
 /** The handle of a socket; undefined once it is destroyed, and for what is no TCP or Unix socket of its own (TLS). */
 export function handleOf(carrier: object): SocketHandle | undefined {
-  if (!(carrier instanceof Socket) || carrier.constructor !== Socket || carrier.connecting) return undefined;
+  if (!(carrier instanceof Socket) || !OURS.has(carrier.constructor) || carrier.connecting) return undefined;
   return (carrier as unknown as { _handle?: SocketHandle | null })._handle ?? undefined;
 }
+
+const OURS: ReadonlySet<unknown> = new Set([Socket, LendingSocket]);
 
 /** A socket that goes on with a handle. It begins to read in a later turn. */
 export function socketOf(handle: SocketHandle): Socket {
   const options = { handle, allowHalfOpen: true, readable: true, writable: true };
-  return new Socket(options);
+  return new LendingSocket(options);
 }
 
 /** How many of the bytes that were written to a socket the kernel has not taken; it can be fewer in the next turn. */

@@ -1,4 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { LendingSocket } from './lending-socket.ts';
 import { withSignal } from './with-signal.ts';
 
 /** Where a TCP or Unix socket listens. */
@@ -10,7 +11,8 @@ export function connectSocket(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Socket> {
   return withSignal(options.signal, (resolve, reject) => {
-    const socket = connect({ ...address, noDelay: true, allowHalfOpen: true });
+    const own = { noDelay: true, allowHalfOpen: true };
+    const socket = new LendingSocket(own).connect({ ...address, ...own });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);

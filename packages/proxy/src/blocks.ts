@@ -1,0 +1,26 @@
+/**
+ * Memory for bytes on their way from one connection to another, which are read into a buffer that is only lent. It is used again, so that a
+ * transfer costs neither fresh pages nor collecting.
+ */
+
+/** Largest piece that is copied, in bytes: a DATA frame of the largest kind. */
+export const BLOCK = 64 * 1024;
+/** Fewer bytes than this get memory of their own: a whole block would be waste. */
+const LEAST = BLOCK / 4;
+/** How many are kept: 4 MiB. */
+const MOST_FREE = 64;
+
+const free: Uint8Array[] = [];
+
+/** A copy of at most a BLOCK of bytes. */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length < LEAST) return Buffer.from(bytes);
+  const block = free.pop() ?? new Uint8Array(BLOCK);
+  block.set(bytes);
+  return bytes.length === BLOCK ? block : block.subarray(0, bytes.length);
+}
+
+/** Gives back a copy that nobody will look at any more. */
+export function giveBack(copy: Uint8Array): void {
+  if (copy.buffer.byteLength === BLOCK && free.length < MOST_FREE) free.push(new Uint8Array(copy.buffer));
+}
