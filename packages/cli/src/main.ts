@@ -1,3 +1,4 @@
+import { tuneMemory } from '@keymux/streams/tune-memory';
 import yargs, { type Argv } from 'yargs';
 import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -56,6 +57,7 @@ Examples:
 export async function main(args: readonly string[]): Promise<number> {
   process.stdout.off('error', endWithReader).on('error', endWithReader); // once, however often this is called
   closeDebugger();
+  tuneMemory();
   let exit: ExitCode = EXIT.OK;
   const run =
     (command: Command) =>

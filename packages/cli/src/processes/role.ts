@@ -9,6 +9,7 @@ import {
   runWorker,
   type WorkerService,
 } from '@keymux/processes';
+import { tuneMemory } from '@keymux/streams/tune-memory';
 import { exitCodeOf } from '../exit-codes.ts';
 import { closeDebugger } from '../hardening.ts';
 import { describeError, Output } from '../output.ts';
@@ -27,6 +28,7 @@ const THE_ADMINS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const;
 /** What one of the processes of a server does; resolves with its exit status. `args` are the role, the command, and how it writes. */
 export async function runRole([role, name = '', format]: readonly string[]): Promise<number> {
   closeDebugger();
+  tuneMemory();
   for (const signal of THE_ADMINS) process.on(signal, () => undefined);
   const output = new Output({ json: format === 'json', warns: role === 'keeper' });
   const load = COMMANDS[name];

@@ -2,6 +2,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { tuneMemory } from '@keymux/streams/tune-memory';
 import { type ClientCommand, runCommand } from './commands.ts';
 import type { Dialer } from './contender.ts';
 import type { Link } from './stage.ts';
@@ -11,6 +12,8 @@ type Message = ClientCommand | { readonly do: 'collect' } | Link;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
+
+tuneMemory(); // alike for all that run in Node
 
 const [module, role, params] = process.argv.slice(2);
 const part = await import(`./contenders/${module}.js`);
