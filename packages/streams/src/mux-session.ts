@@ -365,7 +365,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       signal.addEventListener('abort', abort, { once: true });
       stream.once('close', () => signal.removeEventListener('abort', abort));
     }
-    this.#driver.flush();
+    this.#driver.gather();
     return stream;
   }
 

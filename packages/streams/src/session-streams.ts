@@ -101,11 +101,11 @@ export class SessionStreams {
     },
     headers: (id: number, headers: HeaderList): void => {
       this.#session.headers(id, headers);
-      this.#driver.flush();
+      this.#driver.gather();
     },
     end: (id: number): void => {
       this.#session.end(id);
-      this.#driver.flush();
+      this.#driver.gather();
     },
     reset: (id: number, status: number): void => this.#driver.step(() => this.#session.reset(id, status)),
     consume: (id: number, bytes: number): void => {
@@ -118,7 +118,7 @@ export class SessionStreams {
       options: { fin?: boolean; keyId?: number | undefined },
     ): void => {
       this.#session.reply(id, headers, options);
-      this.#driver.flush();
+      this.#driver.gather();
     },
     hold: (id: number): void => this.#session.hold(id),
     letGo: (id: number): void => this.#session.letGo(id),
