@@ -14,14 +14,15 @@ export interface QueueLink {
  * A stream is in one queue at most. `leaveQueue` needs to know none: each level is a ring through its root.
  */
 export class SendQueue {
-  readonly #roots: readonly QueueLink[] = Array.from({ length: LEVELS }, emptyRing);
+  /** Of the levels that have been used: most sessions use one. */
+  readonly #roots: (QueueLink | undefined)[] = Array(LEVELS).fill(undefined);
   /** Turns that each level has left. */
   readonly #turns = new Uint8Array(LEVELS);
 
   /** Enters a stream behind the others of its priority; does nothing if it is in a queue. */
   add(stream: Stream): void {
     if (stream.next !== undefined) return;
-    const root = this.#roots[stream.priority] as QueueLink;
+    const root = this.#root(stream.priority);
     stream.previous = root.previous;
     stream.next = root;
     (root.previous as QueueLink).next = stream;
@@ -29,7 +30,7 @@ export class SendQueue {
   }
 
   get empty(): boolean {
-    for (const root of this.#roots) if (root.next !== root) return false;
+    for (const root of this.#roots) if (root !== undefined && root.next !== root) return false;
     return true;
   }
 
@@ -52,15 +53,23 @@ export class SendQueue {
 
   #takeInTurn(): Stream | undefined {
     for (let level = 0; level < LEVELS; level++) {
-      const root = this.#roots[level] as QueueLink;
+      const root = this.#roots[level];
       const turns = this.#turns[level] as number;
-      if (turns === 0 || root.next === root) continue;
+      if (turns === 0 || root === undefined || root.next === root) continue;
       this.#turns[level] = turns - 1;
       const stream = root.next as Stream; // all but the root are streams
       leaveQueue(stream);
       return stream;
     }
     return undefined;
+  }
+
+  #root(level: number): QueueLink {
+    const known = this.#roots[level];
+    if (known !== undefined) return known;
+    const root = emptyRing();
+    this.#roots[level] = root;
+    return root;
   }
 
   #takeInNewRound(): Stream | undefined {
@@ -78,8 +87,8 @@ export function leaveQueue(stream: QueueLink): void {
   stream.previous = stream.next = undefined;
 }
 
-function* streamsIn(root: QueueLink): Iterable<Stream> {
-  for (let link = root.next; link !== undefined && link !== root; link = link.next) yield link as Stream;
+function* streamsIn(root: QueueLink | undefined): Iterable<Stream> {
+  for (let link = root?.next; link !== undefined && link !== root; link = link.next) yield link as Stream;
 }
 
 function emptyRing(): QueueLink {
