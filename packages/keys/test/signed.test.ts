@@ -274,28 +274,23 @@ describe('a signer that takes its time', () => {
 
   it('is asked once for a message, however often that comes', async () => {
     const { signer, go, signals } = slow('client');
-    const identities = using(signer);
-    const keeper = keeperOf('client', { identities });
-    const server = keeperOf('server');
-    const initiator = {
-      role: 'initiator',
-      initiator: 'client',
-      depth: 0,
-      keyId: 1,
-      generation: 0,
-      algorithm: 4,
-    } as const;
-    const peerName = { host: 'a.example', port: 6121 };
-    const step = await keeper.start({ ...initiator, peerName }, { ...SIGNED, offer: 16 });
-    const first = frameOf(step.send?.data, false);
-    const answer = await server.accept({ ...initiator, role: 'responder' }, first);
-    const second = frameOf(answer.send?.data, true);
+    const { keeper, step, second } = await awaitingSignature(signer);
     const one = keeper.receive(step.run, second);
     await expect(keeper.receive(step.run, second)).rejects.toMatchObject({ reason: 'keeper' });
     go();
     expect((await one).done).toBe(true);
     expect(signals).toHaveLength(1);
     await expect(keeper.receive(step.run, second)).rejects.toMatchObject({ reason: 'keeper' });
+  });
+
+  it('hears that nobody waits also if that was so before it was asked', async () => {
+    const { signer, go, signals } = slow('client');
+    const { keeper, step, second } = await awaitingSignature(signer);
+    const received = keeper.receive(step.run, second); // looks up whom to trust first
+    keeper.abandon(step.run);
+    go();
+    await expect(received).rejects.toMatchObject({ reason: 'keeper' });
+    expect(signals[0]?.aborted).toBe(true);
   });
 
   it('counts among the runs in progress', async () => {
@@ -359,4 +354,25 @@ describe('signed with a real ssh-agent and a real key file on both sides', () =>
 
 function frameOf(data: Uint8Array = new Uint8Array(0), fin = false): Uint8Array {
   return encodeNego({ keyId: 1, algorithm: ALGORITHM.SIGNED, fin, reject: false, retire: false, data });
+}
+
+/** A keeper that asks `signer` when it gets `second`. */
+async function awaitingSignature(signer: Signer) {
+  const identities = using(signer);
+  const keeper = keeperOf('client', { identities });
+  const server = keeperOf('server');
+  const initiator = {
+    role: 'initiator',
+    initiator: 'client',
+    depth: 0,
+    keyId: 1,
+    generation: 0,
+    algorithm: 4,
+  } as const;
+  const peerName = { host: 'a.example', port: 6121 };
+  const step = await keeper.start({ ...initiator, peerName }, { ...SIGNED, offer: 16 });
+  const first = frameOf(step.send?.data, false);
+  const answer = await server.accept({ ...initiator, role: 'responder' }, first);
+  const second = frameOf(answer.send?.data, true);
+  return { keeper, step, second };
 }
