@@ -13,6 +13,8 @@ export type ClientCommand =
       readonly bytes: number;
       readonly streams: number;
     }
+  /** Open the streams that the next transfer will use. */
+  | { readonly do: 'prepare'; readonly streams: number }
   | { readonly do: 'echo'; readonly messages: number; readonly size: number; readonly beside?: 'bulk' }
   | { readonly do: 'requests'; readonly concurrency: number; readonly seconds: number; readonly size: number }
   | { readonly do: 'streams'; readonly concurrency: number; readonly seconds: number }
@@ -29,6 +31,7 @@ export type Numbers = Readonly<Record<string, number>>;
 
 let shared: Promise<Connection> | undefined;
 const held: Duplex[] = [];
+let prepared: Duplex[] = [];
 
 export async function runCommand(dialer: Dialer, command: ClientCommand): Promise<Numbers> {
   switch (command.do) {
@@ -44,6 +47,9 @@ export async function runCommand(dialer: Dialer, command: ClientCommand): Promis
   shared ??= dialer.connect();
   const connection = await shared;
   switch (command.do) {
+    case 'prepare':
+      prepared = await inBatches(command.streams, () => begin(connection));
+      return {};
     case 'transfer':
       return transfer(connection, command.direction, command.bytes, command.streams);
     case 'echo':
@@ -53,7 +59,7 @@ export async function runCommand(dialer: Dialer, command: ClientCommand): Promis
     case 'requests':
       return requests(connection, command.concurrency, command.seconds, command.size);
     case 'streams':
-      return perSecond(command.concurrency, command.seconds, async () => touch(await connection.open()));
+      return perSecond(command.concurrency, command.seconds, async () => touch(await begin(connection)));
     case 'hold':
       return hold(connection, command.streams);
     case 'use':
@@ -70,7 +76,8 @@ async function transfer(
   streams: number,
 ): Promise<Numbers> {
   const share = Math.floor(bytes / streams);
-  const opened = await inBatches(streams, () => connection.open());
+  const opened = prepared.length > 0 ? prepared : await inBatches(streams, () => begin(connection));
+  prepared = [];
   const start = performance.now();
   await Promise.all(
     opened.map(async (stream) => {
@@ -112,8 +119,7 @@ async function pingPong(
 
 /** Runs something while a download that does not end uses the same connection. */
 async function besideBulk(connection: Connection, run: () => Promise<Numbers>): Promise<Numbers> {
-  const bulk = await connection.open();
-  bulk.on('error', () => undefined);
+  const bulk = await begin(connection);
   bulk.write(taskHead('D', 2 ** 40));
   bulk.resume();
   await once(bulk, 'data');
@@ -160,7 +166,7 @@ async function inBatches(count: number, open: () => Promise<Duplex>): Promise<Du
 function sessions(dialer: Dialer, concurrency: number, seconds: number): Promise<Numbers> {
   return perSecond(concurrency, seconds, async () => {
     const connection = await dialer.connect();
-    await touch(await connection.open());
+    await touch(await begin(connection));
     connection.close();
   });
 }
@@ -173,7 +179,7 @@ async function firstByte(dialer: Dialer, connections: number): Promise<Numbers> 
       await delay(index * APART);
       const start = performance.now();
       const connection = await dialer.connect();
-      await touch(await connection.open());
+      await touch(await begin(connection));
       const milliseconds = performance.now() - start;
       connection.close();
       return milliseconds;
@@ -224,14 +230,18 @@ async function fairness(
 async function touch(stream: Duplex): Promise<void> {
   stream.write(taskHead('E'));
   await pingPong(stream, 1, 1);
-  stream.on('error', () => undefined);
   stream.end();
   stream.resume();
 }
 
-async function opened(connection: Connection): Promise<Duplex> {
+/** A new stream. Who waits for something of it hears of its errors; others, as when all processes are ended, concern nobody. */
+async function begin(connection: Connection): Promise<Duplex> {
   const stream = await connection.open();
-  stream.on('error', () => undefined);
+  return stream.on('error', () => undefined);
+}
+
+async function opened(connection: Connection): Promise<Duplex> {
+  const stream = await begin(connection);
   stream.write(taskHead('E'));
   return stream;
 }

@@ -7,7 +7,7 @@ import { perform } from './perform.ts';
 import { standings, table } from './print.ts';
 import { Results } from './results.ts';
 import type { Scale, Work } from './work.ts';
-import { CODEC_COLUMNS, measureCodec } from './works/codec.ts';
+import { CODEC, measureCodec } from './works/codec.ts';
 
 const USAGE = `npm run bench -- [--quick] [--json FILE] [--rounds N] [--only WORK,...] [--contenders NAME,...]
 
@@ -34,13 +34,12 @@ const FULL: Scale = {
 };
 const QUICK: Scale = {
   bytes: 64 * MIB,
-  seconds: 0.3,
+  seconds: 0.25,
   ...{ warmUp: 0.2, sessionWarmUp: 0.6 },
-  messages: 300,
-  idleStreams: 1000,
-  ...{ linkBytes: 32 * MIB, linkConnections: 3 },
+  messages: 200,
+  idleStreams: 2000,
+  ...{ linkBytes: 16 * MIB, linkConnections: 3 },
 };
-const CODEC = { name: 'T9', title: 'the codec alone', columns: CODEC_COLUMNS };
 
 const { values } = parseArgs({
   options: {
@@ -59,11 +58,13 @@ else await run();
 
 /**
  * Contenders take turns, so that what else the machine does meets them alike: at works of a kind together, since the code of processes that have just begun is
- * slow for some seconds, and at others one by one.
+ * slow for some seconds, and at others one by one. In a hurry they do bulk after small works, when it is warm.
  */
 function inTurns(works: readonly Work[], quick: boolean): Work[][] {
   const turns = new Map<string, Work[]>();
-  for (const work of works) {
+  const bulk = works.filter(({ kind }) => kind === 'bulk');
+  const ordered = quick ? [...works.filter((work) => !bulk.includes(work)), ...bulk] : works;
+  for (const work of ordered) {
     const turn = quick && work.kind === 'bulk' ? 'small' : (work.kind ?? work.name);
     turns.set(turn, [...(turns.get(turn) ?? []), work]);
   }
@@ -94,15 +95,20 @@ async function run(): Promise<void> {
   const turns = inTurns(works, values.quick);
   for (let round = 1; round <= rounds; round++) {
     for (const turn of turns) {
-      for (const contender of contenders) {
-        const mine = turn.filter((work) => work.contenders.includes(contender.name));
-        if (mine.length === 0) continue;
-        await perform(contender, mine, manner, {
-          begun: (work) => progress(`round ${round} of ${rounds}: ${contender.name}, ${work.name}`),
-          measured: (work, numbers) => results.add(work.name, contender.name, numbers),
-          failed: (work, error) => void failures.push(`${contender.name}, ${work.name}: ${error.message}`),
-        });
-      }
+      const waiting = contenders.values();
+      const performNext = async (): Promise<void> => {
+        for (const contender of waiting) {
+          const mine = turn.filter((work) => work.contenders.includes(contender.name));
+          await perform(contender, mine, manner, {
+            begun: (work) => progress(`round ${round} of ${rounds}: ${contender.name}, ${work.name}`),
+            measured: (work, numbers) => results.add(work.name, contender.name, numbers),
+            failed: (work, error) => void failures.push(`${contender.name}, ${work.name}: ${error.message}`),
+          });
+        }
+      };
+      // Over long links most of the time is waiting, so in a hurry two of them do it at once.
+      const atOnce = values.quick && turn[0]?.kind === 'links' ? 2 : 1;
+      await Promise.all(Array.from({ length: atOnce }, performNext));
     }
     if (chosen(CODEC.name, values.only)) results.add(CODEC.name, 'codec', measureCodec(scale.seconds / 2));
   }

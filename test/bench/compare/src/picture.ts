@@ -44,9 +44,9 @@ const [WIDTH, ROW, HEAD, NAME, VALUE] = [760, 20, 34, 190, 110];
 const STYLE = `
   text { font: 13px system-ui, sans-serif; fill: #24292f }
   .title { font-weight: 600 } .value { font-size: 12px; fill: #57606a }
-  .bar { fill: #afb8c1 } .ours { fill: #0969da }
+  .bar { fill: #afb8c1 } .ours { fill: #0969da } .ground { fill: #fff }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .value { fill: #8d96a0 } .bar { fill: #484f58 } .ours { fill: #58a6ff }
+    text { fill: #e6edf3 } .value { fill: #8d96a0 } .bar { fill: #484f58 } .ours { fill: #58a6ff } .ground { fill: #0d1117 }
   }`;
 
 interface Report {
@@ -71,6 +71,7 @@ function picture({ machine, versions, results }: Report): string {
 <title>keymux and its peers on one machine</title>
 <style>${STYLE}
 </style>
+<rect class="ground" width="${WIDTH}" height="${y}" rx="6"/>
 ${parts.join('\n')}
 <text class="value" x="8" y="${y - 12}">${escaped(note)}</text>
 </svg>

@@ -1,4 +1,6 @@
+import { halfOfDescriptors } from '@keymux/streams';
 import type { Numbers } from '../commands.ts';
+import type { Contender } from '../contender.ts';
 import type { Part } from '../stage.ts';
 import type { Play, Work } from '../work.ts';
 
@@ -16,8 +18,10 @@ export const idleWork = (contenders: readonly string[]): Work => ({
     { key: 'clientUsed', title: 'client KiB, used', digits: 1 },
   ],
   contenders,
-  measure: async (play, { idleStreams, warmUp }) => {
-    await play.command({ do: 'streams', concurrency: 32, seconds: warmUp }); // what the first streams load is no stream's cost
+  measure: async (play, { idleStreams: most, warmUp }) => {
+    const idleStreams = openable(most, play.contender);
+    // What the first streams load, and what the heap grows to by use, is no stream's cost.
+    await play.command({ do: 'streams', concurrency: 32, seconds: Math.max(1, warmUp) });
     await play.stage.collect();
     const before = play.stage.rss();
     await play.command({ do: 'hold', streams: idleStreams });
@@ -32,6 +36,12 @@ export const idleWork = (contenders: readonly string[]): Work => ({
     };
   },
 });
+
+/** Of so many streams, those that can be open at a time: but for sessions end to end, each is a connection of the proxy's, or two. */
+export function openable(streams: number, { name }: Contender): number {
+  const SPARE = 600;
+  return name === 'keymux' ? streams : Math.min(streams, halfOfDescriptors() - SPARE);
+}
 
 async function settled({ stage }: Play, before: Numbers, streams: number): Promise<(part: Part) => number> {
   await stage.collect();
