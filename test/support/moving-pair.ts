@@ -65,7 +65,7 @@ export class Mover {
   /** Takes down what the engine reports. */
   poll(): void {
     for (let event = this.session.nextEvent(); event !== undefined; event = this.session.nextEvent()) {
-      if (event.type === 'data') this.#receive(event.id, event.payload.slice());
+      if (event.type === 'data') this.#receive(event.id, new Uint8Array(event.payload));
       else this.told.push(inWords(event));
     }
   }

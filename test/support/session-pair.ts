@@ -17,6 +17,7 @@ export class End {
   readonly keys: FakeKeys;
   /** Events in order; `take` removes. */
   readonly events: SessionEvent[] = [];
+  #lends = 0;
   readonly #received = new Map<number, Uint8Array[]>();
 
   constructor(session: Session, keys: FakeKeys) {
@@ -31,7 +32,7 @@ export class End {
         this.events.push(event);
         continue;
       }
-      const payload = event.lent ? event.payload.slice() : event.payload;
+      const payload = event.lent ? new Uint8Array(event.payload) : event.payload;
       this.events.push({ ...event, payload });
       const pieces = this.#received.get(event.id) ?? [];
       this.#received.set(event.id, pieces);
@@ -41,7 +42,7 @@ export class End {
 
   /** Gives the engine bytes that are only lent, and takes them back. */
   receives(bytes: Uint8Array, now: number): void {
-    const lent = Uint8Array.from(bytes);
+    const lent = this.#lends++ % 2 === 0 ? Uint8Array.from(bytes) : Buffer.from(bytes);
     this.session.receive(lent, now);
     this.poll();
     lent.fill(0xee);

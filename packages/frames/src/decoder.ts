@@ -223,7 +223,7 @@ export class FrameDecoder {
   /** The next bytes for as long as anybody wants them, not consumed: a view if that will not change, a copy if it may; undefined if they are not all in one chunk. */
   #contiguous(length: number): Uint8Array | undefined {
     const view = this.#queue.view(length);
-    return this.#lent ? view?.slice() : view;
+    return this.#lent && view ? new Uint8Array(view) : view; // `slice` of a Buffer is no copy
   }
 
   #nextSealed(pending: PendingSealed): SealedItem | undefined {

@@ -118,6 +118,15 @@ describe('chunks that are only lent', () => {
     },
   );
 
+  test('a Buffer is copied too, though its slices are views', () => {
+    const decoder = new FrameDecoder({ place: 'outside', lent: true });
+    const chunk = Buffer.from(bytes(PING));
+    decoder.push(chunk);
+    const item = decoder.next();
+    chunk.fill(0xee);
+    expect(item?.kind === 'control' && hex(item.bytes)).toBe(PING.replaceAll(' ', ''));
+  });
+
   test('what waits is kept by `keep`, and by nothing else', () => {
     const decoder = new FrameDecoder({ place: 'outside', lent: true });
     const [first, second] = [bytes(DATA), bytes(PING)];

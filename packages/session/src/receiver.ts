@@ -237,6 +237,6 @@ export class Receiver {
 /** An item that outlives the chunk it came in. */
 function kept(item: Item): Item {
   if (item.kind === 'control') return item;
-  if (item.kind === 'sealed') return { ...item, body: item.body.map((piece) => piece.slice()) };
-  return { ...item, payload: item.payload.slice() };
+  if (item.kind === 'sealed') return { ...item, body: item.body.map((piece) => new Uint8Array(piece)) };
+  return { ...item, payload: new Uint8Array(item.payload) };
 }

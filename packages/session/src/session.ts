@@ -41,7 +41,7 @@ const MOST_HELD = 4 * 1024 * 1024;
  * One side of one session, without input or output: bytes go in by `receive`, come out by `output`, what happens is polled by
  * `nextEvent`, time is told by the caller. Five kinds of methods:
  *
- * - from the carrier: `receive`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
+ * - from the carrier: `receive`, `keepEvents`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
  * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
  * - to another process: `handOverObstacle`, `freeze`, `thaw`
@@ -101,7 +101,7 @@ export class Session {
 
   // From the carrier
 
-  /** Takes bytes from the carrier. `chunk` is lent: its owner may change it once all events were polled. */
+  /** Takes bytes from the carrier. `chunk` is lent: its owner may change it once all events were polled, or `keepEvents` was called. */
   receive(chunk: Uint8Array, now: number): void {
     this.#advance(now, () => {
       this.#receiver.push(chunk);
@@ -111,6 +111,15 @@ export class Session {
       this.#timeFrame(handled);
       this.#checkQueue();
     });
+  }
+
+  /** Copies what is lent in events that nobody has polled yet; then the chunk may change all the same. */
+  keepEvents(): void {
+    for (let left = this.#events.length; left > 0; left--) {
+      const event = this.#events.shift() as SessionEvent;
+      const lent = event.type === 'data' && event.lent;
+      this.#events.push(lent ? { ...event, payload: new Uint8Array(event.payload), lent: false } : event);
+    }
   }
 
   /** The carrier has more than it can take, and will say when it is ready again. */

@@ -47,7 +47,7 @@ export class StreamHandler {
     this.#checkWelcome(headers, key);
     const openedUnder = key?.keyId ?? CLEAR;
     // A copy: `bytes` is a view that would keep a whole chunk alive as long as the stream.
-    const syn = state.createHash && { bytes: bytes.slice(), generation: key?.generation ?? 0 };
+    const syn = state.createHash && { bytes: new Uint8Array(bytes), generation: key?.generation ?? 0 };
     const stream = addStream(state, { id, ours: false, priority, payloadOutside, openedUnder, syn });
     this.#holdHeaders(stream, headers);
     bindDirection(state, stream, stream.in, openedUnder);

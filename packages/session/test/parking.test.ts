@@ -201,3 +201,26 @@ test('the answer of a run goes before whatever comes of the frames behind its qu
   const types = Array.from({ length: 3 }, () => other.session.output(1)?.[0]?.[3]);
   expect(types).toEqual([0x4b, 0x53, 0x53]); // KEY_NEGO, then KEY_SWITCH and PING in envelopes of the new key
 });
+
+describe('what is lent', () => {
+  test('can be kept for who has not polled yet', () => {
+    const peer = server();
+    peer.sends({ type: 'syn-stream', streamId: 1 });
+    const chunk = Buffer.from(peer.encode({ type: 'data', streamId: 1, payload: 'as it was' }));
+    peer.session.receive(chunk, peer.now);
+    peer.session.keepEvents();
+    chunk.fill(0xee);
+    expect(peer.received(1).toString()).toBe('as it was');
+  });
+
+  test('an envelope that waits for its key is kept', () => {
+    const peer = server();
+    peer.seals(1, { type: 'syn-stream', streamId: 1, slot: 1 });
+    peer.keys.stall(1);
+    peer.seals(1, { type: 'data', streamId: 1, payload: 'first' });
+    peer.seals(1, { type: 'data', streamId: 1, payload: ', and the second' }); // not read, were there a carrier
+    peer.keys.resume(1);
+    peer.session.keysProgressed(peer.now);
+    expect(peer.received(1).toString()).toBe('first, and the second');
+  });
+});

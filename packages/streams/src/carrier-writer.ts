@@ -31,9 +31,9 @@ export class CarrierWriter {
   /** `onTaken` is called when the carrier is done with the buffers. */
   write(buffers: readonly Uint8Array[], onTaken?: () => void): void {
     const last = buffers.length - 1;
-    const taken = (): void => {
+    const taken = (error?: Error | null): void => {
       this.#written.shift();
-      onTaken?.();
+      if (!error) onTaken?.(); // else somebody may still have them, and the session ends
     };
     this.#written.add(buffers);
     if (last > 0) this.#carrier.cork();

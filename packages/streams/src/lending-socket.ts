@@ -6,31 +6,41 @@ export type Borrower = (chunk: Uint8Array, lent?: boolean) => void;
 
 /** A stream that can do without memory for each chunk that it brings. */
 export interface Lender extends Duplex {
-  /** Hands out what comes from now on, in the place of `data` events. `pause` and `resume` work as ever; what comes while it is paused waits. */
-  lend(to: Borrower): void;
+  /**
+   * Hands out what comes from now on, to nobody else: listeners of `data` miss it. `pause` and `resume` work as ever; what comes while it is paused waits.
+   * A socket is read in pieces of `atOnce` bytes, 65,536 by default and MOST_AT_ONCE at most.
+   */
+  lend(to: Borrower, atOnce?: number): void;
 }
 
+/** Most that a socket is read at once, in bytes. Who may have to keep all of it is better off with less. */
+export const MOST_AT_ONCE = 256 * 1024;
 /** One for all sockets of the process: what is read has been dealt with when the next one reads. */
-const RECEIVED = new Uint8Array(256 * 1024);
+const RECEIVED = new Uint8Array(MOST_AT_ONCE);
+const USUAL = RECEIVED.subarray(0, 64 * 1024);
 
-/** A socket that all of its kind read into the same buffer: reading costs no memory, and no collecting of it, and a quarter of the reads. */
+/** A socket that all of its kind read into the same buffer: reading costs no memory, and no collecting of it. */
 export class LendingSocket extends Socket implements Lender {
   #borrower: Borrower | undefined;
+  readonly #reading: { buffer: Uint8Array };
 
   constructor(options: SocketConstructorOpts) {
+    const reading = { buffer: USUAL };
     // Documented for `connect`, whose options it gets.
     const all: SocketConstructorOpts & ConnectOpts = {
       ...options,
       onread: {
-        buffer: RECEIVED,
+        buffer: () => reading.buffer,
         callback: (length, buffer) => this.#received(buffer.subarray(0, length)),
       },
     };
     super(all);
+    this.#reading = reading;
   }
 
-  lend(to: Borrower): void {
+  lend(to: Borrower, atOnce = USUAL.length): void {
     this.#borrower = to;
+    this.#reading.buffer = RECEIVED.subarray(0, atOnce);
     this.on('data', to);
   }
 
@@ -43,8 +53,8 @@ export class LendingSocket extends Socket implements Lender {
 }
 
 /** Has a borrower take what a stream brings, from memory that is lent if the stream can do that. */
-export function lend(from: Duplex | Lender, to: Borrower): void {
-  if ('lend' in from) from.lend(to);
+export function lend(from: Duplex | Lender, to: Borrower, atOnce?: number): void {
+  if ('lend' in from) from.lend(to, atOnce);
   else from.on('data', to);
 }
 

@@ -247,9 +247,10 @@ export class MuxStream extends Duplex implements Lender {
   /** Returns whether somebody has taken it, and not only the buffer. */
   #taken(payload: Uint8Array, lent: boolean): boolean {
     if (this.destroyed) return true;
-    if (this.#borrower === undefined || !isFlowing(this))
-      return this.push(lent ? Buffer.from(payload) : compact(payload));
-    this.#borrower(payload, lent);
+    const flowing = this.#borrower !== undefined && isFlowing(this);
+    const chunk = lent ? (flowing ? payload : Buffer.from(payload)) : compact(payload);
+    if (!flowing) return this.push(chunk);
+    this.#borrower?.(chunk, lent);
     return true;
   }
 
@@ -260,17 +261,23 @@ export class MuxStream extends Duplex implements Lender {
   }
 
   /**
-   * @internal All that was written is on its way. If it leaves as it is, not sealed, its buffers are the writer's again only when the
-   * carrier has taken them; then true is returned, and `receiveDrain` must follow.
+   * @internal All that was queued is on its way. If it leaves as it is, not sealed, its buffers are the writer's again only when the
+   * carrier has taken them: then what is returned must be called.
    */
-  deferDrain(): boolean {
-    this.#drainDeferred = this.#lendsOutput;
+  receiveDrain(): (() => void) | undefined {
+    if (this.#drainDeferred) return undefined; // headers, or a switch, behind a write that the carrier has not taken
+    if (!this.#lendsOutput) {
+      this.#drained();
+      return undefined;
+    }
     this.#lendsOutput = false;
-    return this.#drainDeferred;
+    this.#drainDeferred = true;
+    return () => {
+      if (this.#drainDeferred) this.#drained();
+    };
   }
 
-  /** @internal */
-  receiveDrain(): void {
+  #drained(): void {
     this.#drainDeferred = false;
     const done = this.#onDrain;
     this.#onDrain = undefined;
@@ -429,6 +436,7 @@ export class MuxStream extends Duplex implements Lender {
       return;
     }
     this.#onDrain = done;
+    this.#lendsOutput = this.#leavesAsItIs;
     if (!this.#endSent) this.#host.end(this.id);
   }
 
@@ -441,6 +449,10 @@ export class MuxStream extends Duplex implements Lender {
     done(error);
   }
 
+  get #leavesAsItIs(): boolean {
+    return this.payloadOutside || this.#sent.now.key === undefined;
+  }
+
   #sendAll(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
     const host = this.#host;
     const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
@@ -449,7 +461,7 @@ export class MuxStream extends Duplex implements Lender {
       return;
     }
     this.#onDrain = done;
-    this.#lendsOutput ||= this.payloadOutside || this.#sent.now.key === undefined;
+    this.#lendsOutput = this.#leavesAsItIs;
     this.#sent.note(this.#payload(this.#sent));
     this.#idleTimer?.refresh();
     try {
@@ -499,7 +511,7 @@ function statusFor(error: Error | null): number {
 
 /** A small piece must not keep the whole chunk alive that it came in, should nobody read it for long. */
 function compact(payload: Uint8Array): Uint8Array {
-  return payload.length * 4 < payload.buffer.byteLength ? payload.slice() : payload;
+  return payload.length * 4 < payload.buffer.byteLength ? new Uint8Array(payload) : payload;
 }
 
 function saveHeaders(writer: StateWriter, headers: HeaderList): void {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CarrierWriter } from './carrier-writer.ts';
-import { lend } from './lending-socket.ts';
+import { lend, MOST_AT_ONCE } from './lending-socket.ts';
 import type { MuxStream } from './mux-stream.ts';
 import { handleOf } from './socket-handle.ts';
 
@@ -19,13 +19,13 @@ export interface CarrierEvents {
 export class SessionCarrier {
   readonly #carrier: Duplex;
   readonly #writer: CarrierWriter;
-  /** Streams whose buffers are in the output that is being made. */
-  #untaken: MuxStream[] = [];
+  /** To be called when the output that is being made was taken. */
+  #untaken: (() => void)[] = [];
 
   constructor(carrier: Duplex, events: CarrierEvents) {
     this.#carrier = carrier;
     this.#writer = new CarrierWriter(carrier, () => events.ready());
-    lend(carrier, (chunk) => events.data(chunk));
+    lend(carrier, (chunk) => events.data(chunk), MOST_AT_ONCE);
     carrier.on('end', () => events.end());
     carrier.on('error', (error) => events.failed(error));
     carrier.on('close', () => events.closed());
@@ -54,17 +54,17 @@ export class SessionCarrier {
 
   /** All that was queued for the stream is in the output at hand. */
   drained(stream: MuxStream | undefined): void {
-    if (stream?.deferDrain()) this.#untaken.push(stream);
-    else stream?.receiveDrain();
+    const whenTaken = stream?.receiveDrain();
+    if (whenTaken !== undefined) this.#untaken.push(whenTaken);
   }
 
   write(output: readonly Uint8Array[]): void {
-    const streams = this.#untaken;
+    const untaken = this.#untaken;
     this.#untaken = [];
     const taken = (): void => {
-      for (const stream of streams) stream.receiveDrain();
+      for (const whenTaken of untaken) whenTaken();
     };
-    this.#writer.write(output, streams.length > 0 ? taken : undefined);
+    this.#writer.write(output, untaken.length > 0 ? taken : undefined);
   }
 
   /** Whether another process can go on with it: a TCP or Unix socket that has not ended. */

@@ -106,7 +106,12 @@ export class SessionDriver {
   }
 
   #receive(chunk: Uint8Array): void {
-    this.step(() => this.#session.receive(chunk, this.now()));
+    try {
+      this.step(() => this.#session.receive(chunk, this.now()));
+    } finally {
+      // Somebody who was told of an event has thrown, and the process goes on.
+      this.#session.keepEvents();
+    }
     if (!this.#session.wantsInput && !this.#finished) this.#carrier.read(false);
   }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { duplexPair } from 'node:stream';
+import { Duplex, duplexPair } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Keyring, LocalKeeper, PreSharedKey } from '@keymux/keys';
 import { describe, expect, it } from 'vitest';
 import {
@@ -46,7 +47,33 @@ describe('a stream', () => {
     expect(stream.errored).toBeNull();
   });
 
-  it('gives a clear buffer back only when the carrier has taken it', async () => {
+  it('gives a clear buffer back only when the carrier has taken it, whatever follows', async () => {
+    const held: (() => void)[] = [];
+    const carrier = new Duplex({
+      writableHighWaterMark: 1_000_000, // it takes more all the time
+      read: () => undefined,
+      write: (_chunk, _encoding, taken) => void held.push(taken),
+      writev: (_chunks, taken) => void held.push(taken),
+    });
+    const client = new MuxSession(carrier, { role: 'client' });
+    const stream = client.openStream(GET);
+    const events: string[] = [];
+    stream.write(Buffer.alloc(20_000), () => events.push('written'));
+    for (let i = 0; i < 3; i++) await turn();
+    stream.sendHeaders([['x-trailer', '1']]);
+    for (let i = 0; i < 3; i++) await turn();
+    stream.end(() => events.push('ended'));
+    for (let i = 0; i < 3; i++) await turn();
+    expect(events).toEqual([]);
+    for (let i = 0; i < 9; i++) {
+      for (const taken of held.splice(0)) taken();
+      await turn();
+    }
+    expect(events).toEqual(['written', 'ended']);
+    client.destroy();
+  });
+
+  it('gives a clear buffer back only when the kernel has taken it', async () => {
     // Over TCP: a carrier in memory passes buffers on, and is never done with them.
     let received: Promise<Buffer> | undefined;
     await using server = new SessionServer();

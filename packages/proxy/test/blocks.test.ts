@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { BLOCK, copyOf, giveBack } from '../src/blocks.ts';
+
+const bytes = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill);
+
+test('a block that was given back is used again, nothing else is', () => {
+  const block = copyOf(bytes(BLOCK, 1));
+  giveBack(block);
+  const next = copyOf(bytes(BLOCK - 1, 2));
+  expect(next.buffer).toBe(block.buffer);
+  expect(next).toEqual(bytes(BLOCK - 1, 2));
+  const own = copyOf(bytes(100, 3));
+  giveBack(own);
+  expect(copyOf(bytes(BLOCK, 4)).buffer).not.toBe(own.buffer);
+  expect(own).toEqual(Buffer.from(bytes(100, 3)));
+});
+
+test('memory of others is not taken for a block, even if it has the size of one', () => {
+  const own = new Uint8Array(BLOCK);
+  giveBack(own.subarray(0, 100));
+  expect(copyOf(bytes(BLOCK, 5)).buffer).not.toBe(own.buffer);
+});
