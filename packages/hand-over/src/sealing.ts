@@ -19,9 +19,9 @@ export class OneTimeKey {
   readonly publicKey: Uint8Array;
 
   constructor() {
-    const { privateKey, publicKey } = generateKeyPairSync('x25519');
+    const { privateKey } = generateKeyPairSync('x25519');
     this.#privateKey = privateKey;
-    this.publicKey = rawOf(publicKey);
+    this.publicKey = rawOf(privateKey);
   }
 
   /** Opens the parts that `sealTo` has made, in their order. Throws if one is not what was sealed. */
@@ -52,7 +52,7 @@ export interface PartSealer {
 /** Seals to the key of a taker, by a key pair of which nothing is left when this is. Throws if the taker's key is none. */
 export function sealTo(name: Uint8Array, takerKey: Uint8Array): PartSealer {
   const pair = generateKeyPairSync('x25519');
-  const publicKey = rawOf(pair.publicKey);
+  const publicKey = rawOf(pair.privateKey);
   const key = sharedKey(pair.privateKey, takerKey, name, publicKey, takerKey);
   return {
     publicKey,
@@ -78,9 +78,12 @@ function sharedKey(
   return key;
 }
 
-function rawOf(key: KeyObject): Uint8Array {
-  return Buffer.from(key.export({ format: 'jwk' }).x as string, 'base64url');
+/** The public key, by its definition (RFC 7748, 6.1): to export a key that was just made can lock up the process (see X25519Key of @keymux/keys). */
+function rawOf(privateKey: KeyObject): Uint8Array {
+  return diffieHellman({ privateKey, publicKey: BASE_POINT });
 }
+
+const BASE_POINT = publicOf(Uint8Array.of(9, ...new Uint8Array(KEY_LENGTH - 1)));
 
 function publicOf(raw: Uint8Array): KeyObject {
   if (raw.length !== KEY_LENGTH) throw new Error('this is no X25519 key');

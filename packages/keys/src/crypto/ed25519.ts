@@ -1,10 +1,10 @@
 import {
   createPrivateKey,
   createPublicKey,
-  generateKeyPairSync,
   type KeyObject,
   sign as nodeSign,
   verify as nodeVerify,
+  randomFillSync,
 } from 'node:crypto';
 import { secretBytes } from '../bytes.ts';
 
@@ -28,7 +28,13 @@ export class Ed25519Key {
 
   /** A fresh key. */
   static generate(): Ed25519Key {
-    return new Ed25519Key(generateKeyPairSync('ed25519').privateKey);
+    const seed = secretBytes(ED25519_KEY_LENGTH);
+    try {
+      // Not by generateKeyPairSync: to export such a key can lock up the process (see X25519Key).
+      return Ed25519Key.ofSeed(randomFillSync(seed));
+    } finally {
+      seed.fill(0);
+    }
   }
 
   /** The key with this seed of 32 bytes, which stays the caller's to wipe. */

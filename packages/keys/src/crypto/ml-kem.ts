@@ -59,10 +59,15 @@ function checked(publicValue: Uint8Array): Uint8Array {
 
 /** What @types/node of the oldest Node that we support does not know. */
 interface KemFunctions {
-  generateKeyPairSync(type: 'ml-kem-768'): { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  generateKeyPairSync(
+    type: 'ml-kem-768',
+    options: typeof ENCODED,
+  ): { readonly publicKey: Buffer; readonly privateKey: KeyObject };
   encapsulate(key: KeyObject): { readonly sharedKey: Buffer; readonly ciphertext: Buffer };
   decapsulate(key: KeyObject, ciphertext: Uint8Array): Buffer;
 }
+
+const ENCODED = { publicKeyEncoding: { format: 'der', type: 'spki' } } as const;
 
 function nativeMlKem(): MlKem | undefined {
   const crypto = nodeCrypto as unknown as Partial<KemFunctions> & Pick<KemFunctions, 'generateKeyPairSync'>;
@@ -70,8 +75,8 @@ function nativeMlKem(): MlKem | undefined {
   if (encapsulate === undefined || decapsulate === undefined) return undefined;
   return {
     generate: () => {
-      const { publicKey, privateKey } = crypto.generateKeyPairSync('ml-kem-768');
-      const encoded = publicKey.export({ format: 'der', type: 'spki' });
+      // Encoded along with it, not exported: that can lock up the process (see X25519Key).
+      const { publicKey: encoded, privateKey } = crypto.generateKeyPairSync('ml-kem-768', ENCODED);
       return {
         publicValue: Uint8Array.from(encoded.subarray(SPKI_HEAD.length)),
         decapsulate: (ciphertext) => decapsulate(privateKey, ciphertext),

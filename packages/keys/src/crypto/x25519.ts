@@ -20,8 +20,9 @@ export class X25519Key {
 
   private constructor(key: KeyObject) {
     this.#key = key;
-    const { x } = createPublicKey(key).export({ format: 'jwk' });
-    this.publicValue = Uint8Array.from(Buffer.from(x as string, 'base64url'));
+    // By its definition (RFC 7748, 6.1), and not by an export: Node locks a key while it exports it, and if garbage is collected
+    // then, the job that has made the key waits for that lock as well, for ever.
+    this.publicValue = Uint8Array.from(diffieHellman({ privateKey: key, publicKey: BASE_POINT }));
   }
 
   static generate(): X25519Key {
@@ -43,13 +44,18 @@ export class X25519Key {
    */
   agree(peer: Uint8Array): Uint8Array | undefined {
     if (peer.length !== X25519_LENGTH) throw new RangeError('an X25519 public value has 32 bytes');
-    // As JWK because parsing SPKI takes ten times as long.
-    const x = Buffer.from(peer.buffer, peer.byteOffset, peer.length).toString('base64url');
-    const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
-    const shared = derive(this.#key, publicKey);
+    const shared = derive(this.#key, point(peer));
     return shared?.some((byte) => byte !== 0) ? shared : undefined;
   }
 }
+
+function point(u: Uint8Array): KeyObject {
+  // As JWK because parsing SPKI takes ten times as long.
+  const x = Buffer.from(u.buffer, u.byteOffset, u.length).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+}
+
+const BASE_POINT = point(Uint8Array.of(9, ...new Uint8Array(X25519_LENGTH - 1)));
 
 /** OpenSSL refuses an all-zero result by itself, with an error that says nothing. The caller checks it all the same. */
 function derive(privateKey: KeyObject, publicKey: KeyObject): Uint8Array | undefined {
