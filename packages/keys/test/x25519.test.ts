@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { agreeX25519 } from '../src/algorithms/x25519-agreement.ts';
 import { X25519Key } from '../src/crypto.ts';
@@ -38,6 +39,14 @@ describe('X25519', () => {
     const shared = agreeX25519(a, b.publicValue);
     expect(shared.use(hex)).toBe(agreeX25519(b, a.publicValue).use(hex));
     expect(shared.length).toBe(32);
+  });
+
+  it('has the public value that Node exports', () => {
+    const secret = randomBytes(32);
+    const encoded = Buffer.concat([unhex('302e020100300506032b656e04220420'), secret]);
+    const key = createPublicKey(createPrivateKey({ key: encoded, format: 'der', type: 'pkcs8' }));
+    const { x } = key.export({ format: 'jwk' });
+    expect(Buffer.from(X25519Key.of(secret).publicValue).toString('base64url')).toBe(x);
   });
 
   it('takes a view of other memory for what it shows', () => {

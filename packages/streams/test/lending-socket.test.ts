@@ -33,8 +33,8 @@ function pieces(of: (take: (chunk: Uint8Array) => void) => void, length: number)
   );
 }
 
-/** Lets what was read before be dealt with. */
-const afterReading = (socket: Socket, theirs: Socket, text: string): Promise<unknown> => {
+/** What `socket` brings when the other end has written `text`. */
+const whatCameOf = (socket: Socket, theirs: Socket, text: string): Promise<unknown> => {
   theirs.write(text);
   return once(socket, 'data');
 };
@@ -42,9 +42,9 @@ const afterReading = (socket: Socket, theirs: Socket, text: string): Promise<unk
 describe('a socket that we connect', () => {
   test('is a socket like any other: what it brings is the reader’s own', async () => {
     const { ours, theirs } = await pair();
-    const first = afterReading(ours, theirs, 'first');
+    const first = whatCameOf(ours, theirs, 'first');
     const [chunk] = (await first) as [Buffer];
-    await afterReading(ours, theirs, 'other');
+    await whatCameOf(ours, theirs, 'other');
     expect(chunk.toString()).toBe('first');
   });
 

@@ -15,7 +15,7 @@ Compares keymux with its peers on this machine, each as an origin, a proxy and a
 their own on loopback. Rounds are interleaved; medians are printed, with the range of the rounds, and the ratios
 that count. Linux only.
 
-  --quick             one round of less: a trend within three minutes
+  --quick             one round of less: a trend within minutes
   --json FILE         write what every round measured to a file as well, or - to print nothing else
   --rounds N          5, or 1 with --quick
   --only WORK,...     ${[...WORKS.map(({ name }) => name), 'T9'].join(', ')}
