@@ -7,10 +7,11 @@
 export const BLOCK = 64 * 1024;
 /** Fewer bytes than this get memory of their own: a whole block would be waste. */
 const LEAST = BLOCK / 2;
-/** How many are kept: 4 MiB. */
-const MOST_FREE = 64;
+/** How many are kept, and may be on their way before that counts as many: 4 MiB. */
+const MANY = 64;
 
 const free: Uint8Array[] = [];
+let onTheirWay = 0;
 /** What is ours. Its size does not tell: Node's own pool for small buffers may have the same. */
 const blocks = new WeakSet<ArrayBufferLike>();
 
@@ -18,13 +19,21 @@ const blocks = new WeakSet<ArrayBufferLike>();
 export function copyOf(bytes: Uint8Array): Uint8Array {
   if (bytes.length < LEAST) return Buffer.from(bytes);
   const block = free.pop() ?? newBlock();
+  onTheirWay++;
   block.set(bytes);
   return bytes.length === BLOCK ? block : block.subarray(0, bytes.length);
 }
 
-/** Gives back a copy that nobody will look at any more. */
-export function giveBack(copy: Uint8Array): void {
-  if (blocks.has(copy.buffer) && free.length < MOST_FREE) free.push(new Uint8Array(copy.buffer));
+/** Says that a copy is done with; after an error that somebody may still look at it. */
+export function giveBack(copy: Uint8Array, error?: Error | null): void {
+  if (!blocks.has(copy.buffer)) return;
+  onTheirWay--;
+  if (!error && free.length < MANY) free.push(new Uint8Array(copy.buffer));
+}
+
+/** Whether so little is on its way, of all connections together, that it does no harm to read much at once. */
+export function isFewOnTheirWay(): boolean {
+  return onTheirWay < MANY;
 }
 
 function newBlock(): Uint8Array {

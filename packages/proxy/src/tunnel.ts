@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { lend, type MuxStream, Written } from '@keymux/streams';
-import { BLOCK, copyOf, giveBack } from './blocks.ts';
+import { BLOCK, copyOf, giveBack, isFewOnTheirWay } from './blocks.ts';
 
 /**
  * Joins two duplex streams: bytes, backpressure and half-close in both directions. When one fails or goes away, so
@@ -74,7 +74,7 @@ function relay(
     const proper = from.readableEnded && from.writableFinished && from.errored === null;
     if (!proper) cut(to, from.errored ?? new Error('the other side of the tunnel closed early'));
   };
-  lend(from, data);
+  lend(from, data, isFewOnTheirWay);
   to.on('drain', drain);
   from.on('end', end);
   from.on('error', ignore); // it shows in `errored`
@@ -92,8 +92,7 @@ function writeCopies(chunk: Uint8Array, to: Duplex, write: Write): boolean {
   to.cork();
   for (let at = 0; at < chunk.length; at += BLOCK) {
     const copy = copyOf(chunk.subarray(at, at + BLOCK));
-    // After an error, somebody may still have it.
-    ready = write(copy, (error) => error ?? giveBack(copy));
+    ready = write(copy, (error) => giveBack(copy, error));
   }
   to.uncork();
   return ready;

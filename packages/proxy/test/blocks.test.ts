@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { BLOCK, copyOf, giveBack } from '../src/blocks.ts';
+import { BLOCK, copyOf, giveBack, isFewOnTheirWay } from '../src/blocks.ts';
 
 const bytes = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill);
 
@@ -19,4 +19,21 @@ test('memory of others is not taken for a block, even if it has the size of one'
   const own = new Uint8Array(BLOCK);
   giveBack(own.subarray(0, 100));
   expect(copyOf(bytes(BLOCK, 5)).buffer).not.toBe(own.buffer);
+});
+
+test('after an error a block is not used again: somebody may still look at it', () => {
+  const block = copyOf(bytes(BLOCK, 6));
+  giveBack(block, new Error('cut off'));
+  expect(copyOf(bytes(BLOCK, 7)).buffer).not.toBe(block.buffer);
+});
+
+test('few or many are on their way, whether they come back well or not', () => {
+  expect(isFewOnTheirWay()).toBe(true);
+  const copies = Array.from({ length: 64 }, () => copyOf(bytes(BLOCK, 8)));
+  const small = copyOf(bytes(100, 9));
+  expect(isFewOnTheirWay()).toBe(false);
+  giveBack(small);
+  expect(isFewOnTheirWay()).toBe(false);
+  for (const copy of copies) giveBack(copy, copy === copies[0] ? new Error('cut off') : undefined);
+  expect(isFewOnTheirWay()).toBe(true);
 });

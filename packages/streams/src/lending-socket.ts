@@ -8,39 +8,41 @@ export type Borrower = (chunk: Uint8Array, lent?: boolean) => void;
 export interface Lender extends Duplex {
   /**
    * Hands out what comes from now on, to nobody else: listeners of `data` miss it. `pause` and `resume` work as ever; what comes while it is paused waits.
-   * A socket is read in pieces of `atOnce` bytes, 65,536 by default and MOST_AT_ONCE at most.
+   * A socket is read in pieces of up to 65,536 bytes; one that fills these in pieces of up to 262,144 while `much` says so.
    */
-  lend(to: Borrower, atOnce?: number): void;
+  lend(to: Borrower, much?: () => boolean): void;
 }
 
-/** Most that a socket is read at once, in bytes. Who may have to keep all of it is better off with less. */
-export const MOST_AT_ONCE = 256 * 1024;
 /** One for all sockets of the process: what is read has been dealt with when the next one reads. */
-const RECEIVED = new Uint8Array(MOST_AT_ONCE);
-const USUAL = RECEIVED.subarray(0, 64 * 1024);
+const MUCH = new Uint8Array(256 * 1024);
+/** Who may have to keep all that is read at once is better off with less. */
+const LITTLE = MUCH.subarray(0, 64 * 1024);
 
 /** A socket that all of its kind read into the same buffer: reading costs no memory, and no collecting of it. */
 export class LendingSocket extends Socket implements Lender {
   #borrower: Borrower | undefined;
-  readonly #reading: { buffer: Uint8Array };
+  readonly #reading: { last: number; much(): boolean };
 
   constructor(options: SocketConstructorOpts) {
-    const reading = { buffer: USUAL };
+    const reading = { last: 0, much: () => false };
     // Documented for `connect`, whose options it gets.
     const all: SocketConstructorOpts & ConnectOpts = {
       ...options,
       onread: {
-        buffer: () => reading.buffer,
-        callback: (length, buffer) => this.#received(buffer.subarray(0, length)),
+        buffer: () => (reading.last >= LITTLE.length && reading.much() ? MUCH : LITTLE),
+        callback: (length, buffer) => {
+          reading.last = length;
+          return this.#received(buffer.subarray(0, length));
+        },
       },
     };
     super(all);
     this.#reading = reading;
   }
 
-  lend(to: Borrower, atOnce = USUAL.length): void {
+  lend(to: Borrower, much?: () => boolean): void {
     this.#borrower = to;
-    this.#reading.buffer = RECEIVED.subarray(0, atOnce);
+    if (much !== undefined) this.#reading.much = much;
     this.on('data', to);
   }
 
@@ -53,8 +55,8 @@ export class LendingSocket extends Socket implements Lender {
 }
 
 /** Has a borrower take what a stream brings, from memory that is lent if the stream can do that. */
-export function lend(from: Duplex | Lender, to: Borrower, atOnce?: number): void {
-  if ('lend' in from) from.lend(to, atOnce);
+export function lend(from: Duplex | Lender, to: Borrower, much?: () => boolean): void {
+  if ('lend' in from) from.lend(to, much);
   else from.on('data', to);
 }
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CarrierWriter } from './carrier-writer.ts';
-import { lend, MOST_AT_ONCE } from './lending-socket.ts';
+import { lend } from './lending-socket.ts';
 import type { MuxStream } from './mux-stream.ts';
 import { handleOf } from './socket-handle.ts';
 
@@ -25,7 +25,7 @@ export class SessionCarrier {
   constructor(carrier: Duplex, events: CarrierEvents) {
     this.#carrier = carrier;
     this.#writer = new CarrierWriter(carrier, () => events.ready());
-    lend(carrier, (chunk) => events.data(chunk), MOST_AT_ONCE);
+    lend(carrier, (chunk) => events.data(chunk), always);
     carrier.on('end', () => events.end());
     carrier.on('error', (error) => events.failed(error));
     carrier.on('close', () => events.closed());
@@ -88,4 +88,8 @@ export class SessionCarrier {
   end(): void {
     this.#writer.end();
   }
+}
+
+function always(): boolean {
+  return true;
 }

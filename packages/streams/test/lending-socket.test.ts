@@ -84,6 +84,30 @@ describe('a socket that we connect', () => {
     if (!ours.readableEnded) await once(ours, 'end');
   });
 
+  test('reads more at once from what brings much, while that is wanted', async () => {
+    const { ours, theirs } = await pair();
+    let much = true;
+    let most = 0;
+    const sizes: number[] = [];
+    const all = 8 * 1024 * 1024;
+    theirs.write(new Uint8Array(all));
+    await pieces((take) => {
+      lend(
+        ours,
+        (chunk) => {
+          take(Uint8Array.from(chunk));
+          sizes.push(chunk.length);
+          most = Math.max(most, chunk.length);
+          if (most > 64 * 1024) much = false;
+        },
+        () => much,
+      );
+    }, all);
+    expect(sizes[0]).toBeLessThanOrEqual(64 * 1024);
+    expect(most).toBeGreaterThan(64 * 1024);
+    expect(Math.max(...sizes.slice(sizes.indexOf(most) + 1))).toBeLessThanOrEqual(64 * 1024);
+  });
+
   test('hands out what was put back before it was lent', async () => {
     const { ours, theirs } = await pair();
     ours.unshift(Buffer.from('before '));
