@@ -199,7 +199,8 @@ export class StreamCommands {
     this.#state.unconsumed -= bytes;
     if (!receiveWindow.consume(bytes) || stream.in.ended) return false;
     growth?.drained(receiveWindow, now);
-    this.#sender.windowUpdate(stream, receiveWindow.tell());
+    const delta = receiveWindow.tell();
+    if (delta > 0) this.#sender.windowUpdate(stream, delta);
     return true;
   }
 

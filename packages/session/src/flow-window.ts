@@ -45,7 +45,8 @@ const PIECE = 1024 * 1024;
 /** How fast a stream was read of late (see WindowGrowth). In bytes and milliseconds. */
 export interface Pace {
   since: number;
-  drained: number;
+  /** Until then. */
+  consumed: number;
   /** When the window grew the last time, in bytes a millisecond; 0 for never. */
   rate: number;
 }
@@ -58,8 +59,11 @@ export class ReceiveWindow {
   #left: number;
   /** Received and not yet consumed. */
   #held = 0;
+  #consumed = 0;
   /** Only if there was a lot to read. */
   pace: Pace | undefined;
+  /** What it has of what windows may grow by, in bytes: kept by WindowGrowth. */
+  share = 0;
 
   /** `advertised` is what the peer believes now, `size` what we keep it at. A peer that knows no windows is told of none, and keeps none. */
   constructor(advertised: number, size: number, enforced = true) {
@@ -78,9 +82,19 @@ export class ReceiveWindow {
     return this.#size - this.#initialSize;
   }
 
+  /** How much more the peer can have us hold than at first: if it became smaller, for a while more than it has `grown` by. */
+  get promised(): number {
+    return Math.max(this.#size, this.#left + this.#held) - this.#initialSize;
+  }
+
   /** Keeps it at a larger size from now on. */
   grow(bytes: number): void {
     this.#size += bytes;
+  }
+
+  /** Keeps it at a smaller size, no smaller than it began, from now on: the peer is told nothing until it has sent, and we have consumed, what is too much. */
+  shrink(size: number): void {
+    this.#size = Math.max(size, this.#initialSize);
   }
 
   /** Takes note of received payload. Returns false if the peer was not allowed to send it. */
@@ -96,9 +110,15 @@ export class ReceiveWindow {
     return this.#held;
   }
 
+  /** Payload that was consumed, in this process. */
+  get consumed(): number {
+    return this.#consumed;
+  }
+
   /** Takes note of consumed payload. Returns whether it is time to `tell`. */
   consume(bytes: number): boolean {
     this.#held -= bytes;
+    this.#consumed += bytes;
     return this.#enforced && this.untold >= Math.min(this.#size / 2, PIECE);
   }
 

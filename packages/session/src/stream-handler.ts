@@ -100,6 +100,7 @@ export class StreamHandler {
     if (payload.length > 0) {
       stream.unconsumed += payload.length;
       this.#state.unconsumed += payload.length;
+      this.#state.growth?.received(stream.receiveWindow, this.#state.now);
       this.#state.emit({ type: 'data', id: stream.id, payload, lent });
     }
     if (item.fin) this.#endIn(stream);

@@ -23,6 +23,10 @@ const GENEROUS = 2 * AMPLE;
 const SHORT_TRIP = 5;
 /** What windows of short paths grow to at most, in bytes: 200 MB a second at 5 ms. */
 const SHORT_PATH_WINDOW = 1024 * 1024;
+/** The same for a stream that is alone: nobody waits behind it, and processes that have more at once to do are woken less often. */
+const LONE_WINDOW = 4 * SHORT_PATH_WINDOW;
+/** For so long after payload of another stream came, a stream is not alone. In milliseconds. */
+const COMPANY = 1000;
 /** Windows help if more comes, by this factor, than when the window grew the last time; else something else is what holds the peer back. */
 const HELPED = 1.25;
 /** What of a round trip a stream is watched at least: answers to PING are not always the fastest. */
@@ -48,6 +52,9 @@ export class WindowGrowth {
   /** What the window of a stream that is over had grown by, which the next one begins with. */
   #proven = 0;
   #taken = 0;
+  /** Whose payload came last, and when that was another than before. */
+  #latest: ReceiveWindow | undefined;
+  #changedAt = Number.NEGATIVE_INFINITY;
   /** Windows of streams that are over, with payload that nobody has consumed. */
   readonly #lingering = new Map<number, ReceiveWindow>();
 
@@ -60,7 +67,7 @@ export class WindowGrowth {
   /** What windows of streams that are over have grown by, whose payload still waits to be consumed. In bytes. */
   get lingering(): number {
     let sum = 0;
-    for (const { grown } of this.#lingering.values()) sum += grown;
+    for (const { share } of this.#lingering.values()) sum += share;
     return sum;
   }
 
@@ -80,41 +87,53 @@ export class WindowGrowth {
     this.#roundTrip = Math.min(elapsed, before * FORGETS, LONGEST_TRIP);
   }
 
-  /** The peer is about to be told what was consumed of a window: lets it grow, if it is what holds the peer back. */
+  /** Payload has come. */
+  received(window: ReceiveWindow, now: number): void {
+    if (window === this.#latest) return;
+    if (this.#latest !== undefined) this.#changedAt = now;
+    this.#latest = window;
+  }
+
+  /**
+   * The peer is about to be told what was consumed of a window: lets it grow if it is what holds the peer back, or makes it smaller if all it held
+   * is a queue.
+   */
   drained(window: ReceiveWindow, now: number): void {
+    this.#settle(window);
+    window.pace ??= { since: now, consumed: window.consumed, rate: 0 };
     const { pace } = window;
-    if (pace === undefined) {
-      window.pace = { since: now, drained: 0, rate: 0 };
-      return;
-    }
-    pace.drained += window.untold;
     const trip = this.#roundTrip;
+    if (trip === undefined) return;
+    const short = now - this.#changedAt < COMPANY ? SHORT_PATH_WINDOW : LONE_WINDOW;
+    if (trip <= SHORT_TRIP && window.size > short) {
+      window.shrink(short);
+      pace.rate = 0;
+    }
     const elapsed = now - pace.since;
-    if (trip === undefined || elapsed <= 0 || elapsed < MOST_OF_TRIP * trip) return;
-    const rate = pace.drained / elapsed;
+    if (elapsed <= 0 || elapsed < MOST_OF_TRIP * trip) return;
+    const rate = (window.consumed - pace.consumed) / elapsed;
     const held = rate * trip;
     if (window.size < AMPLE * held && rate > HELPED * pace.rate) {
-      const short = SHORT_PATH_WINDOW + GENEROUS * rate * Math.max(0, trip - SHORT_TRIP);
-      const wanted = Math.ceil(Math.min(GENEROUS * held, short));
-      window.grow(this.#take(Math.max(0, wanted - window.size)));
-      pace.rate = rate;
+      const most = short + GENEROUS * rate * Math.max(0, trip - SHORT_TRIP);
+      const wanted = Math.ceil(Math.min(GENEROUS * held, most));
+      if (this.#grow(window, wanted - window.size)) pace.rate = rate;
     }
     pace.since = now;
-    pace.drained = 0;
+    pace.consumed = window.consumed;
   }
 
   /** A new stream begins with what the one before it had grown to. Returns whether that is more than others have. */
   begun(window: ReceiveWindow): boolean {
-    if (window.grown > 0) return false;
-    const bytes = this.#take(this.#proven);
+    if (window.share > 0) return false;
+    const bytes = this.#proven;
     this.#proven = 0;
-    window.grow(bytes);
-    return bytes > 0;
+    return this.#grow(window, bytes);
   }
 
   /** A stream is over. What has not been consumed of it still takes its place. */
   ended(id: number, window: ReceiveWindow): void {
-    if (window.grown === 0) return;
+    if (this.#latest === window) this.#latest = undefined;
+    if (window.share === 0) return;
     if (window.held > 0) this.#lingering.set(id, window);
     else this.#release(window);
   }
@@ -131,21 +150,35 @@ export class WindowGrowth {
 
   /** A window has been promised by whoever had the session before. */
   adopt(window: ReceiveWindow): void {
-    this.#taken += window.grown;
-    this.#share.adopt(window.grown);
+    window.share = window.promised;
+    this.#taken += window.share;
+    this.#share.adopt(window.share);
   }
 
-  #take(bytes: number): number {
-    const room = Math.max(0, Math.min(bytes, this.#most - this.#taken));
+  /** Returns whether it has grown at all. */
+  #grow(window: ReceiveWindow, bytes: number): boolean {
+    const room = Math.min(bytes, this.#most - this.#taken);
     const taken = room > 0 ? this.#share.take(room) : 0;
     this.#taken += taken;
-    return taken;
+    window.share += taken;
+    window.grow(taken);
+    return taken > 0;
   }
 
-  #release({ grown }: ReceiveWindow): void {
-    this.#taken -= grown;
-    this.#share.give(grown);
-    this.#proven = Math.max(this.#proven, grown);
+  /** What a window was made smaller by is free for others once the peer has used it up. */
+  #settle(window: ReceiveWindow): void {
+    if (window.share > window.promised) this.#give(window, window.share - window.promised);
+  }
+
+  #release(window: ReceiveWindow): void {
+    this.#proven = Math.max(this.#proven, window.grown);
+    this.#give(window, window.share);
+  }
+
+  #give(window: ReceiveWindow, bytes: number): void {
+    window.share -= bytes;
+    this.#taken -= bytes;
+    this.#share.give(bytes);
   }
 }
 

@@ -69,15 +69,35 @@ describe('what makes no window grow', () => {
     const path = new LongPath({ rate: 50_000, roundTrip: 1, share });
     path.download(100 * MIB);
     path.run(1000);
-    expect(share.taken).toBeLessThanOrEqual(768 * KIB);
+    expect(share.taken).toBeLessThanOrEqual(MIB);
   });
 
-  test('a path so short that it is rather processes that are busy: at most 1 MiB, however fast it is', () => {
+  test('a path so short that it is rather processes that are busy: at most 4 MiB, however fast it is', () => {
     const share = new PlainShare();
     const path = new LongPath({ rate: 250_000, roundTrip: 4, share });
-    path.download(200 * MIB);
+    path.download(400 * MIB);
+    path.run(1500);
+    expect(share.taken).toBe(4 * MIB - 256 * KIB);
+  });
+
+  test('the same for streams one after the other, as each is alone', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 250_000, roundTrip: 4, share });
+    path.download(300 * MIB);
+    path.run(5000);
+    expect(share.taken).toBe(0);
+    path.download(300 * MIB);
     path.run(500);
-    expect(share.taken).toBe(768 * KIB);
+    expect(share.taken).toBe(4 * MIB - 256 * KIB);
+  });
+
+  test('the same beside another stream that something comes on: at most 1 MiB', () => {
+    const share = new PlainShare();
+    const path = new LongPath({ rate: 250_000, roundTrip: 4, share });
+    path.download(400 * MIB);
+    path.download(400 * MIB);
+    path.run(1000);
+    expect(share.taken).toBe(2 * 768 * KIB);
   });
 
   test('a slow link, whose queue makes the round trip look long: at most twice what each stream had', () => {
@@ -133,6 +153,15 @@ class Peer {
     this.look();
   }
 
+  /** Sends some of what it may, which the application reads at once. */
+  sends(bytes: number, id = 1): void {
+    for (let left = bytes; left > 0; left -= 64 * KIB)
+      this.scripted.sends({ type: 'data', streamId: id, payload: Buffer.alloc(Math.min(left, 64 * KIB)) });
+    this.#streams.set(id, this.window(id) - bytes);
+    this.scripted.session.consume(id, bytes, this.scripted.now);
+    this.look();
+  }
+
   /** Sends all that it may, of which the application reads `read`, and lets time pass. */
   sendsWindow(ms: number, id = 1, read = Number.POSITIVE_INFINITY): void {
     const bytes = this.window(id);
@@ -144,6 +173,77 @@ class Peer {
     this.scripted.now += ms;
   }
 }
+
+describe('windows that have become too large', () => {
+  /** A peer that seems to be 10 ms away, and has been given a window for that. */
+  function faraway(): { peer: Peer; share: PlainShare; large: number } {
+    const share = new PlainShare();
+    const peer = new Peer(share);
+    peer.sendsWindow(10);
+    peer.answersPing();
+    for (let i = 0; i < 6; i++) peer.sendsWindow(2);
+    expect(peer.window()).toBeGreaterThan(4 * MIB);
+    return { peer, share, large: peer.window() };
+  }
+
+  test('shrink when the path turns out to be short: the peer is told nothing until it has used what is too much', () => {
+    const { peer, share, large } = faraway();
+    peer.scripted.now += 100;
+    peer.sendsWindow(1); // asked how far away it is
+    expect(peer.window()).toBe(large);
+    peer.answersPing();
+    peer.sends(MIB);
+    expect(peer.window()).toBe(large - MIB);
+    expect(share.taken).toBe(large - 256 * KIB); // it may still fill it
+    peer.sendsWindow(1);
+    expect(peer.window()).toBe(4 * MIB);
+    peer.sends(MIB);
+    expect(share.taken).toBe(4 * MIB - 256 * KIB);
+    expect(peer.window()).toBe(4 * MIB);
+    expect(peer.scripted.session.error).toBeUndefined();
+  });
+
+  test('shrink when something comes on another stream, and grow again when it was alone for a second', () => {
+    const { peer, share } = faraway();
+    peer.scripted.now += 100;
+    peer.sendsWindow(1);
+    peer.answersPing();
+    peer.sendsWindow(1);
+    peer.sendsWindow(1);
+    expect(peer.window()).toBe(4 * MIB);
+    peer.opens(3);
+    peer.sends(1, 3);
+    for (let i = 0; i < 3; i++) peer.sendsWindow(1);
+    expect(peer.window()).toBe(MIB);
+    peer.sendsWindow(1);
+    expect(share.taken).toBe(768 * KIB);
+    peer.scripted.now += 1000;
+    for (let i = 0; i < 20; i++) peer.sendsWindow(1);
+    expect(peer.window()).toBe(4 * MIB);
+  });
+
+  test('are as large as they were if a stream ends meanwhile, and all of it is given back', () => {
+    const { peer, share, large } = faraway();
+    peer.scripted.now += 100;
+    peer.sendsWindow(1);
+    peer.answersPing();
+    peer.sends(MIB);
+    expect(share.taken).toBe(large - 256 * KIB);
+    peer.scripted.sends({ type: 'rst-stream', streamId: 1, status: 5 });
+    expect(share.taken).toBe(0);
+  });
+
+  test('take their place also in the process that goes on with the session', () => {
+    const window = new ReceiveWindow(256 * KIB, 256 * KIB);
+    window.grow(8 * MIB);
+    window.tell();
+    window.shrink(MIB);
+    expect(window.tell()).toBe(0);
+    const share = new PlainShare();
+    new WindowGrowth(share, 100 * MIB).adopt(window);
+    expect(share.taken).toBe(8 * MIB);
+  });
+});
 
 test('the round trip is measured again soon, while code is cold and nothing waits yet, and then seldom', () => {
   const growth = new WindowGrowth(new PlainShare(), MIB);
@@ -253,72 +353,88 @@ describe('whatever a peer does, windows are bounded', () => {
   });
 });
 
-/** The rule of spec 2.5 without shortcuts: all that was ever read is kept, and looked at again each time. */
+/** The rule of spec 2.5 without shortcuts: all that ever came and was read is kept, and looked at again each time. */
 class Reference {
-  size = 256 * KIB;
-  told = 256 * KIB;
+  static readonly begins = 256 * KIB;
+  size = Reference.begins;
+  told = Reference.begins;
   received = 0;
   read = 0;
-  /** When the peer was told, and what had been read by then. */
-  readonly #told: { at: number; read: number }[] = [];
+  /** What it has of the share. */
+  taken = 0;
+  /** What had been read at each look. */
+  readonly #looks: { at: number; read: number }[] = [];
   #decided: { at: number; read: number } | undefined;
   #rate = 0;
 
   /** Returns what the peer is told. */
-  reads(bytes: number, now: number, trips: readonly number[], room: () => number): number {
+  reads(bytes: number, path: { now: number; trips: number[]; came: Came[] }, room: () => number): number {
     this.read += bytes;
-    if (this.read + this.size - this.told < Math.min(this.size / 2, MIB)) return 0;
-    this.#told.push({ at: now, read: this.read });
-    this.#grow(now, trips, room);
-    const delta = this.read + this.size - this.told;
+    const untold = (): number => this.read + this.size - this.told;
+    if (untold() < Math.min(this.size / 2, MIB)) return 0;
+    this.#looks.push({ at: path.now, read: this.read });
+    this.#decide(path, room);
+    const delta = Math.max(0, untold());
     this.told += delta;
     return delta;
   }
 
-  #grow(now: number, trips: readonly number[], room: () => number): void {
-    if (this.#decided === undefined) {
-      this.#decided = this.#told[0];
-      return;
-    }
-    const since = this.#decided as { at: number; read: number };
-    const elapsed = now - since.at;
+  #decide({ now, trips, came }: { now: number; trips: number[]; came: Came[] }, room: () => number): void {
+    this.taken = Math.max(this.size, this.told - this.read) - Reference.begins;
+    this.#decided ??= this.#looks[0] as { at: number; read: number };
     if (trips.length === 0) return;
     const trip = trips.reduce((known, measured) => Math.min(measured, known * 1.1, 1000), 1e9);
-    if (elapsed <= 0 || elapsed < 0.75 * trip) return;
-    const rate = (this.read - since.read) / elapsed;
-    if (this.size < 3 * rate * trip && rate > 1.25 * this.#rate) {
-      const short = MIB + 6 * rate * Math.max(0, trip - 5);
-      const wanted = Math.ceil(Math.min(6 * rate * trip, short));
-      this.size += Math.max(0, Math.min(wanted - this.size, room()));
-      this.#rate = rate;
+    const changes = came.filter(({ stream }, i) => i > 0 && stream !== came[i - 1]?.stream);
+    const alone = changes.every(({ at }) => now - at >= 1000);
+    const short = (alone ? 4 : 1) * MIB;
+    if (trip <= 5 && this.size > short) {
+      this.size = short;
+      this.#rate = 0;
     }
-    this.#decided = this.#told.at(-1);
+    const elapsed = now - this.#decided.at;
+    if (elapsed <= 0 || elapsed < 0.75 * trip) return;
+    const rate = (this.read - this.#decided.read) / elapsed;
+    if (this.size < 3 * rate * trip && rate > 1.25 * this.#rate) {
+      const wanted = Math.ceil(Math.min(6 * rate * trip, short + 6 * rate * Math.max(0, trip - 5)));
+      const more = Math.max(0, Math.min(wanted - this.size, room()));
+      this.size += more;
+      this.taken += more;
+      if (more > 0) this.#rate = rate;
+    }
+    this.#decided = this.#looks.at(-1);
   }
 }
 
+interface Came {
+  readonly stream: number;
+  readonly at: number;
+}
+
 test('windows do as the reference does, whatever comes and is read when', () => {
-  const stream = fc.constantFrom(0, 1);
+  const stream = fc.constantFrom(0, 0, 0, 1);
   const portion = fc.constantFrom(1, 4, 8, 8, 8, 8);
+  const ms = (min: number, max: number) => fc.double({ min, max, noNaN: true });
   const step = fc.oneof(
-    fc.record({ act: fc.constant('comes' as const), stream, portion }),
-    fc.record({ act: fc.constant('is read' as const), stream, portion }),
-    fc.record({ act: fc.constant('time' as const), ms: fc.double({ min: 0, max: 80, noNaN: true }) }),
-    fc.record({ act: fc.constant('pong' as const), ms: fc.double({ min: 50, max: 1500, noNaN: true }) }),
+    { weight: 6, arbitrary: fc.record({ act: fc.constant('comes' as const), stream, portion }) },
+    { weight: 6, arbitrary: fc.record({ act: fc.constant('is read' as const), stream, portion }) },
+    { weight: 5, arbitrary: fc.record({ act: fc.constant('time' as const), ms: ms(0, 80) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('time' as const), ms: ms(900, 1100) }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant('pong' as const), ms: ms(50, 1500) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('pong' as const), ms: ms(1, 20) }) },
   );
-  let grown = 0;
+  let [grown, shrunk] = [0, 0];
   const property = fc.property(fc.array(step, { minLength: 100, maxLength: 400 }), (steps) => {
-    const most = 3 * MIB;
+    const most = 12 * MIB;
     const share = new PlainShare();
     const growth = new WindowGrowth(share, most);
-    const windows = [0, 1].map(() => new ReceiveWindow(256 * KIB, 256 * KIB));
+    const windows = [0, 1].map(() => new ReceiveWindow(Reference.begins, Reference.begins));
     const references = [new Reference(), new Reference()];
-    const trips: number[] = [];
-    const taken = (): number => references.reduce((sum, { size }) => sum + size - 256 * KIB, 0);
-    let now = 0;
+    const path = { now: 0, trips: [] as number[], came: [] as Came[] };
+    const taken = (): number => references.reduce((sum, { taken }) => sum + taken, 0);
     for (const next of steps) {
-      if (next.act === 'time') now += next.ms;
+      if (next.act === 'time') path.now += next.ms;
       else if (next.act === 'pong') {
-        trips.push(next.ms);
+        path.trips.push(next.ms);
         growth.measured(next.ms);
       } else {
         const window = windows[next.stream] as ReceiveWindow;
@@ -326,17 +442,21 @@ test('windows do as the reference does, whatever comes and is read when', () => 
         if (next.act === 'comes') {
           const bytes = Math.floor(((reference.told - reference.received) * next.portion) / 8);
           reference.received += bytes;
+          path.came.push({ stream: next.stream, at: path.now });
           expect(window.receive(bytes)).toBe(true);
+          growth.received(window, path.now);
           expect(window.receive(reference.told - reference.received + 1)).toBe(false);
         } else {
           const bytes = Math.floor(((reference.received - reference.read) * next.portion) / 8);
-          const told = reference.reads(bytes, now, trips, () => most - taken());
+          const before = reference.size;
+          const told = reference.reads(bytes, path, () => most - taken());
           let delta = 0;
           if (window.consume(bytes)) {
-            growth.drained(window, now);
+            growth.drained(window, path.now);
             delta = window.tell();
           }
           expect(delta).toBe(told);
+          if (reference.size < before) shrunk++;
         }
       }
       expect(windows.map(({ size }) => size)).toEqual(references.map(({ size }) => size));
@@ -352,4 +472,5 @@ test('windows do as the reference does, whatever comes and is read when', () => 
   });
   fc.assert(property, { numRuns: 100 });
   expect(grown).toBeGreaterThan(0);
+  expect(shrunk).toBeGreaterThan(0);
 });
