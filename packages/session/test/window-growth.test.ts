@@ -82,7 +82,7 @@ describe('what makes no window grow', () => {
 
   test('the same for streams one after the other, as each is alone', () => {
     const share = new PlainShare();
-    const path = new LongPath({ rate: 250_000, roundTrip: 4, share });
+    const path = new LongPath({ rate: 250_000, roundTrip: 3, share });
     path.download(300 * MIB);
     path.run(5000);
     expect(share.taken).toBe(0);
