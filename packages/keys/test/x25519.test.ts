@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { agreeX25519 } from '../src/algorithms/x25519-agreement.ts';
 import { X25519Key } from '../src/crypto.ts';
@@ -8,6 +10,12 @@ type Test = Record<'public' | 'private' | 'shared' | 'comment', string> & { tcId
 const vectors = sharedVectors<{ testGroups: { tests: Test[] }[] }>('x25519_test.json');
 const tests = vectors?.testGroups.flatMap((group) => group.tests) ?? [];
 const zero = '00'.repeat(32);
+/** As built: the process has nothing of the test's. */
+const CRYPTO = new URL('../dist/crypto.js', import.meta.url).href;
+const MAKER = `
+const { X25519Key } = await import('${CRYPTO}');
+for (let made = 0; made < 15_000; made++) X25519Key.generate();
+`;
 
 describe('X25519', () => {
   it.skipIf(!vectors)('agrees with Wycheproof, but for secrets that are zero', () => {
@@ -47,6 +55,12 @@ describe('X25519', () => {
     const key = createPublicKey(createPrivateKey({ key: encoded, format: 'der', type: 'pkcs8' }));
     const { x } = key.export({ format: 'jwk' });
     expect(Buffer.from(X25519Key.of(secret).publicValue).toString('base64url')).toBe(x);
+  });
+
+  it('does not lock up its process when garbage is collected while it makes keys', async () => {
+    // As often as this, and with as little space for garbage, since only about one in 6000 keys that were exported did.
+    const args = ['--max-semi-space-size=1', '--input-type=module', '-e', MAKER];
+    await promisify(execFile)(process.execPath, args, { timeout: 60_000, killSignal: 'SIGKILL' });
   });
 
   it('takes a view of other memory for what it shows', () => {
