@@ -34,6 +34,23 @@ function pair(onStream: (stream: MuxStream) => void) {
   return { client, server, label };
 }
 
+/** A carrier that is never full, and done with what it was given when it is told so. */
+function carrierOf(held: ((error?: Error) => void)[]): Duplex {
+  return new Duplex({
+    writableHighWaterMark: 1_000_000,
+    read: () => undefined,
+    write: (_chunk, _encoding, taken) => void held.push(taken),
+    writev: (_chunks, taken) => void held.push(taken),
+  });
+}
+
+async function takeAll(held: (() => void)[]): Promise<void> {
+  for (let i = 0; i < 9; i++) {
+    for (const taken of held.splice(0)) taken();
+    await turn();
+  }
+}
+
 describe('a stream', () => {
   it('does not lose an answer of headers only, given later', async () => {
     const { client } = pair((stream) => {
@@ -49,13 +66,7 @@ describe('a stream', () => {
 
   it('gives a clear buffer back only when the carrier has taken it, whatever follows', async () => {
     const held: (() => void)[] = [];
-    const carrier = new Duplex({
-      writableHighWaterMark: 1_000_000, // it takes more all the time
-      read: () => undefined,
-      write: (_chunk, _encoding, taken) => void held.push(taken),
-      writev: (_chunks, taken) => void held.push(taken),
-    });
-    const client = new MuxSession(carrier, { role: 'client' });
+    const client = new MuxSession(carrierOf(held), { role: 'client' });
     const stream = client.openStream(GET);
     const events: string[] = [];
     stream.write(Buffer.alloc(20_000), () => events.push('written'));
@@ -65,12 +76,48 @@ describe('a stream', () => {
     stream.end(() => events.push('ended'));
     for (let i = 0; i < 3; i++) await turn();
     expect(events).toEqual([]);
-    for (let i = 0; i < 9; i++) {
-      for (const taken of held.splice(0)) taken();
-      await turn();
-    }
+    await takeAll(held);
     expect(events).toEqual(['written', 'ended']);
     client.destroy();
+  });
+
+  it('gives no buffer back that its carrier has failed to write, as somebody may still have it', async () => {
+    const held: ((error?: Error) => void)[] = [];
+    const client = new MuxSession(carrierOf(held), { role: 'client' });
+    const stream = client.openStream(GET);
+    const written = new Promise<Error | null | undefined>((resolve) =>
+      stream.write(Buffer.alloc(20_000), resolve),
+    );
+    for (let i = 0; i < 3; i++) await turn();
+    for (const taken of held) taken(new Error('cut'));
+    expect(await written).toMatchObject({ code: 'ERR_KEYMUX_STREAM_RESET' });
+  });
+
+  it('shares a write to the carrier with all that others write in one turn of the event loop', async () => {
+    const held: (() => void)[] = [];
+    const client = new MuxSession(carrierOf(held), { role: 'client' });
+    const streams = [1, 2, 3].map(() => client.openStream(GET));
+    await takeAll(held);
+    // Each in a callback of its own, as what is read from several sockets.
+    await Promise.all(streams.map((stream) => turn().then(() => stream.write('x'))));
+    expect(held).toHaveLength(0);
+    await turn();
+    expect(held).toHaveLength(1);
+    client.destroy();
+  });
+
+  it('of a session inside another one waits for the end of a turn once, not twice', async () => {
+    const held: (() => void)[] = [];
+    const outer = new MuxSession(carrierOf(held), { role: 'client' });
+    const inner = new MuxSession(outer.openStream(GET), { role: 'client' });
+    const stream = inner.openStream(GET);
+    await takeAll(held);
+    stream.write('x');
+    await Promise.resolve();
+    expect(held).toHaveLength(0);
+    await turn();
+    expect(held).toHaveLength(1);
+    outer.destroy();
   });
 
   it('gives a clear buffer back only when the kernel has taken it', async () => {
