@@ -16,7 +16,7 @@ their own on loopback. Rounds are interleaved; medians are printed, with the ran
 that count. Linux only.
 
   --quick             one round of less: a trend within minutes
-  --json FILE         write what every round measured to a file as well, or - to print nothing else
+  --json FILE         write what every round measured to a file as well, as it comes, or - to print nothing else
   --rounds N          5, or 1 with --quick
   --only WORK,...     ${[...WORKS.map(({ name }) => name), 'T9'].join(', ')}
   --profile DIR       have each Node process leave a CPU profile there, for Chrome's developer tools
@@ -27,7 +27,7 @@ const MIB = 2 ** 20;
 const FULL: Scale = {
   bytes: 1024 * MIB,
   seconds: 2,
-  ...{ warmUp: 2, sessionWarmUp: 8 },
+  ...{ warmUp: 5, sessionWarmUp: 8 },
   messages: 4000,
   idleStreams: 10_000,
   ...{ linkBytes: 256 * MIB, linkConnections: 5 },
@@ -93,6 +93,19 @@ async function run(): Promise<void> {
   const failures: string[] = [];
   const manner = { scale, profiles: values.profile };
   const turns = inTurns(works, values.quick);
+  const report = () => ({
+    machine: `${cpus().length} x ${cpus()[0]?.model}`,
+    versions,
+    missing,
+    failures,
+    scale,
+    rounds,
+    results,
+    goals: GOALS.map((goal) => results.standing(goal)),
+  });
+  const save = (): void => {
+    if (values.json !== undefined && values.json !== '-') writeFileSync(values.json, asJson(report()));
+  };
   for (let round = 1; round <= rounds; round++) {
     for (const turn of turns) {
       const waiting = contenders.values();
@@ -109,30 +122,18 @@ async function run(): Promise<void> {
       // Over long links most of the time is waiting, so in a hurry two of them do it at once.
       const atOnce = values.quick && turn[0]?.kind === 'links' ? 2 : 1;
       await Promise.all(Array.from({ length: atOnce }, performNext));
+      save();
     }
     if (chosen(CODEC.name, values.only)) results.add(CODEC.name, 'codec', measureCodec(scale.seconds / 2));
+    save();
   }
   progress('');
 
-  const standing = GOALS.map((goal) => results.standing(goal));
-  const whole = [values.only, values.contenders].every((choice) => choice === undefined);
-  const goals = whole ? standing : standing.filter(({ value }) => value !== undefined);
-  const report = {
-    machine: `${cpus().length} x ${cpus()[0]?.model}`,
-    versions,
-    missing,
-    failures,
-    scale,
-    rounds,
-    results,
-    goals,
-  };
-  const json = `${JSON.stringify(report, undefined, 2)}\n`;
-  if (values.json !== undefined && values.json !== '-') writeFileSync(values.json, json);
-  if (values.json === '-') process.stdout.write(json);
+  if (values.json === '-') process.stdout.write(asJson(report()));
   else {
+    const { machine, goals } = report();
     console.log(
-      `${report.machine}; ${Object.entries(versions)
+      `${machine}; ${Object.entries(versions)
         .map((entry) => entry.join(' '))
         .join(', ')}\n`,
     );
@@ -140,9 +141,14 @@ async function run(): Promise<void> {
       if (results.contenders(work.name).length > 0) console.log(table(results, work));
     if (values.quick)
       console.log('Measured once, and little of it: a trend. Without --quick it is worth more.\n');
-    console.log(standings(goals));
+    const whole = [values.only, values.contenders].every((choice) => choice === undefined);
+    console.log(standings(whole ? goals : goals.filter(({ value }) => value !== undefined)));
     for (const line of missing) console.log(`missing: ${line}`);
     for (const line of failures) console.log(`FAILED: ${line}`);
   }
   if (failures.length > 0) process.exitCode = 1;
+}
+
+function asJson(report: object): string {
+  return `${JSON.stringify(report, undefined, 2)}\n`;
 }
