@@ -48,14 +48,14 @@ function setOut(take: Take = () => undefined) {
   relay.connect(channelOf(relayGiver));
   relay.connect(toTaker);
   const taken: string[] = [];
-  new Taker(channelOf(taker), {
+  const takes = new Taker(channelOf(taker), {
     thing: (moved: Moved) => {
       take(moved);
       taken.push(Buffer.from(moved.state).toString());
       moved.state.fill(0);
     },
   });
-  return { giver: channelOf(giver), ports: { giver, relayGiver, taker, relayTaker }, taken };
+  return { giver: channelOf(giver), ports: { giver, relayGiver, taker, relayTaker }, taken, taker: takes };
 }
 
 class Thing implements Movable {
@@ -193,6 +193,30 @@ test.each(['giver', 'taker'] as const)(
     expect(thing).toMatchObject({ given: 0, stayed: 1 });
   },
 );
+
+test('who refuses takes what it has accepted before, and nothing more', async () => {
+  const { giver, ports, taker, taken } = setOut();
+  ports.taker.tamper = (message) => {
+    if (message.type === 'hand-over.ready') taker.refuse('it is ending');
+    return message;
+  };
+  await give(new Thing('accepted before'), giver);
+  expect(taken).toEqual(['accepted before']);
+  const thing = new Thing();
+  expect(await failure(give(thing, giver))).toMatchObject({
+    lost: false,
+    message: expect.stringMatching(/it is ending; it goes on where it was/),
+  });
+  expect(thing).toMatchObject({ given: 0, stayed: 1 });
+});
+
+test('a key of a taker that is too short is not heard, before state has left', async () => {
+  const { giver, ports } = setOut();
+  ports.taker.tamper = (message) => ('key' in message ? { ...message, key: 'AAAA' } : message);
+  const thing = new Thing();
+  expect(await failure(give(thing, giver, { timeout: 50 }))).toMatchObject({ lost: false });
+  expect(thing).toMatchObject({ given: 0, stayed: 1 });
+});
 
 function flipped(base64: string): string {
   const bytes = Buffer.from(base64, 'base64');

@@ -1,0 +1,69 @@
+import type { ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
+import { beforeEach, expect, test } from 'vitest';
+import { Channel, type Message } from '../src/index.ts';
+
+const NAME = '0123456789abcdef0123456789abcdef';
+const SOCKET = { type: 'hand-over.socket', name: NAME, place: 0 };
+
+/** What comes along as it is; nobody may forget to close it. */
+class Handle {
+  closed = false;
+  close(): void {
+    this.closed = true;
+  }
+}
+
+let port: EventEmitter;
+let heard: [Message, object | undefined][];
+
+beforeEach(() => {
+  port = new EventEmitter();
+  heard = [];
+  const channel = new Channel(port as ChildProcess);
+  channel.on('message', (message, handle) => heard.push([message, handle]));
+});
+
+test('a handle beside what announces it belongs to who listens', () => {
+  const handle = new Handle();
+  port.emit('message', SOCKET, handle);
+  expect(heard).toEqual([[SOCKET, handle]]);
+  expect(handle.closed).toBe(false);
+});
+
+test.each([
+  ['has a field too many', { ...SOCKET, more: 1 }],
+  ['has a name that is none', { ...SOCKET, name: '../x' }],
+  ['has no place', { type: SOCKET.type, name: NAME }],
+  ['is unknown', { type: 'hand-over.else', name: NAME }],
+])('a handle beside a message that %s is closed, and nobody hears of it', (_what, message) => {
+  const handle = new Handle();
+  port.emit('message', message, handle);
+  expect(heard).toEqual([]);
+  expect(handle.closed).toBe(true);
+});
+
+test('a handle beside a message that has none is closed, and does not reach who listens', () => {
+  const handle = new Handle();
+  const message = { type: 'hand-over.taken', name: NAME };
+  port.emit('message', message, handle);
+  expect(heard).toEqual([[message, undefined]]);
+  expect(handle.closed).toBe(true);
+});
+
+test('a socket, which would be read from, is destroyed and counts as no handle', () => {
+  const socket = new Socket();
+  port.emit('message', SOCKET, socket);
+  expect(heard).toEqual([[SOCKET, undefined]]);
+  expect(socket.destroyed).toBe(true);
+});
+
+test('what is said beside hand-overs is left to others, with its handles', () => {
+  const handle = new Handle();
+  const socket = new Socket();
+  port.emit('message', { type: 'listen' }, handle);
+  port.emit('message', 'hand-over.socket', socket);
+  expect(heard).toEqual([]);
+  expect([handle.closed, socket.destroyed]).toEqual([false, false]);
+});
