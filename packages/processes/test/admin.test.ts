@@ -331,4 +331,41 @@ describe('other options', () => {
     await told;
     expect(named('worker 1').heard.at(-1)).toEqual({ type: 'apply', accepted: false });
   });
+
+  test('are refused while the keeper is being started, and nobody is asked', async () => {
+    const admin = await started();
+    await named('keeper').end(CRASH);
+    await expect(admin.reload(OTHERS, () => undefined)).rejects.toThrow('the keeper is being started');
+    expect(kinds('worker 1')).toEqual(['begin', 'listen']);
+  });
+
+  test('that take effect end a process that has begun with those before meanwhile', async () => {
+    const admin = await started();
+    await named('worker 2').end(CRASH);
+    const reload = admin.reload(OTHERS, () => undefined);
+    vi.advanceTimersByTime(150);
+    await turn();
+    const late = named('worker 2');
+    expect(late.heard).toEqual([{ type: 'begin', settings: { host: ['alpha.test'] } }]);
+    for (const name of ['keeper', 'worker 1']) await answer(name, { type: 'prepared' });
+    await reload;
+    expect(late.killed).toBe(true);
+    expect(named('worker 1').killed).toBe(false);
+    await turn();
+    vi.advanceTimersByTime(300);
+    await turn();
+    expect(named('worker 2').heard).toEqual([{ type: 'begin', settings: OTHERS }]);
+  });
+});
+
+test('a server that drains starts no other processes', async () => {
+  const admin = await started();
+  void admin.drain();
+  const upgrade = admin.upgrade({
+    ...{ settings: { host: ['beta.test'] }, workers: 2, spawn, check: () => undefined },
+    listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
+    report: () => undefined,
+  });
+  await expect(upgrade).rejects.toMatchObject({ message: 'the server is ending', exitCode: 1 });
+  expect(puppets).toHaveLength(3);
 });
