@@ -8,6 +8,7 @@ import { halfOfDescriptors } from './descriptors.ts';
 import { httpCarriers } from './http-carriers.ts';
 import { type CarrierLimits, carrierLimits } from './limits.ts';
 import { Quota } from './quota.ts';
+import { lendingSocketOf } from './socket-handle.ts';
 
 /** What net.Server's `listen` takes; `handle` is a socket that another process has bound. */
 export type ListenTarget = ListenOptions | { readonly handle: object };
@@ -64,7 +65,8 @@ export class CarrierServer extends EventEmitter<CarrierServerEvents> {
       () => this.#pages,
       (carrier, { socket }) => this.#carry(carrier, socket),
     );
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#admit(socket));
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+    this.#server.on('connection', (accepted) => this.#admit(lendingSocketOf(accepted)));
     this.#server.on('error', (error) => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
     });

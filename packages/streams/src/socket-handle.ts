@@ -27,6 +27,19 @@ export function socketOf(handle: SocketHandle): Socket {
   return new LendingSocket(options);
 }
 
+/**
+ * A lending socket in the place of one that a server with `pauseOnConnect` has just accepted; net.Server has no way to make one itself. The
+ * server counts the accepted one, which has nothing below it any more, until ours is closed.
+ */
+export function lendingSocketOf(accepted: Socket): Socket {
+  const handle = handleOf(accepted);
+  if (handle === undefined) return accepted;
+  const socket = socketOf(handle);
+  (accepted as unknown as { _handle: SocketHandle | null })._handle = null;
+  socket.once('close', () => accepted.destroy());
+  return socket;
+}
+
 /** How many of the bytes that were written to a socket the kernel has not taken; it can be fewer in the next turn. */
 export function unwritten(socket: Socket): number {
   const handle = handleOf(socket);
