@@ -83,7 +83,7 @@ describe('a front that lies on the link', () => {
 
   test.each(Object.entries(onAlpha))('%s', async (_name, meddle) => {
     held = undefined;
-    const options: DoorOptions = { meddle: { alpha: meddle }, front: { hostTimeout: 300 } };
+    const options: DoorOptions = { meddle: { alpha: meddle }, front: { hostTimeout: 1000 } };
     await expectOnlyErrors(await setDoor(scope, options));
   });
 
