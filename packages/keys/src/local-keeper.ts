@@ -31,7 +31,7 @@ export interface LocalKeeperOptions extends KeeperHoldings {
   readonly maxRuns?: number;
   /** Milliseconds after which a run that was never abandoned is forgotten; 10,000 by default (spec 3.2). */
   readonly runTimeout?: number;
-  /** First messages to remember for a label (spec 3.7); 65,536 by default. */
+  /** First messages to remember for a label (spec 3.7); 262,144 by default. */
   readonly replayCapacity?: number;
   /**
    * Since when this keeper knows all first messages that were accepted with its keys, in milliseconds since 1970. By default since it was made: for as long as

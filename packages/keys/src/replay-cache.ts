@@ -16,7 +16,7 @@ export class ReplayCache {
   readonly #begun = new Map<string, number>();
 
   /** `capacity` is per label. `since` is when the cache was made; what was accepted before that it does not know. */
-  constructor(capacity = 65_536, since = Number.NEGATIVE_INFINITY) {
+  constructor(capacity = 262_144, since = Number.NEGATIVE_INFINITY) {
     this.#capacity = capacity;
     this.#since = since;
   }
