@@ -15,7 +15,7 @@ Compares keymux with its peers on this machine, each as an origin, a proxy and a
 their own on loopback. Rounds are interleaved; medians are printed, with the range of the rounds, and the ratios
 that count. Linux only.
 
-  --quick             one round of less: a trend within minutes
+  --quick             one round of less, of the works that show something then: a trend within three minutes
   --json FILE         write what every round measured to a file as well, as it comes, or - to print nothing else
   --rounds N          5, or 1 with --quick
   --only WORK,...     ${[...WORKS.map(({ name }) => name), 'T9'].join(', ')}
@@ -75,7 +75,10 @@ async function run(): Promise<void> {
   const scale = values.quick ? QUICK : FULL;
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
   const chosen = (name: string, list: string | undefined): boolean => list?.split(',').includes(name) ?? true;
-  const works = WORKS.filter(({ name }) => chosen(name, values.only));
+  const works = WORKS.filter(
+    ({ name, thorough }) =>
+      chosen(name, values.only) && !(values.quick && values.only === undefined && thorough),
+  );
   const versions: Record<string, string> = { node: process.version };
   const missing: string[] = [];
   const contenders = CONTENDERS.filter(({ name, needs }) => {
@@ -140,7 +143,9 @@ async function run(): Promise<void> {
     for (const work of [...works, CODEC])
       if (results.contenders(work.name).length > 0) console.log(table(results, work));
     if (values.quick)
-      console.log('Measured once, and little of it: a trend. Without --quick it is worth more.\n');
+      console.log(
+        'Measured once, and little of it, while code is still being compiled, of which keymux has the most: a trend. Without --quick it is worth more.\n',
+      );
     const whole = [values.only, values.contenders].every((choice) => choice === undefined);
     console.log(standings(whole ? goals : goals.filter(({ value }) => value !== undefined)));
     for (const line of missing) console.log(`missing: ${line}`);

@@ -34,5 +34,7 @@ export interface Work {
   readonly contenders: readonly string[];
   /** Works of one kind are done one after the other by the same processes, which are warm then; others have processes that have done nothing before. */
   readonly kind?: 'bulk' | 'small' | 'links';
+  /** Shows nothing in a hurry, when it is left out. */
+  readonly thorough?: boolean;
   measure(play: Play, scale: Scale): Promise<Numbers>;
 }

@@ -17,6 +17,7 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
   {
     ...{ name: 'T1 by streams', title: 'CPU s/GiB of downloads, by the number of streams', columns },
     contenders,
+    thorough: true,
     measure: async ({ contender, stage, command }, { bytes: most, idleStreams, warmUp }) => {
       const bytes = most / 4;
       const transfer = { do: 'transfer', direction: 'down' } as const;
@@ -41,6 +42,7 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
       columns,
     },
     contenders,
+    thorough: true,
     measure: async ({ contender, command }, { seconds, idleStreams, warmUp }) => {
       await command({ do: 'streams', concurrency: 32, seconds: warmUp });
       const numbers: Record<string, number> = {};
@@ -57,6 +59,7 @@ export const growthWorks = (contenders: readonly string[]): readonly Work[] => [
   {
     ...{ name: 'T6 by streams', title: 'KiB of the proxy for each idle stream, by their number', columns },
     contenders,
+    thorough: true,
     measure: async ({ contender, stage, command }, { idleStreams, warmUp }) => {
       await command({ do: 'streams', concurrency: 32, seconds: Math.max(1, warmUp) });
       await stage.collect();

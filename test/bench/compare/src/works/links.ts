@@ -4,9 +4,10 @@ import type { Link } from '../stage.ts';
 import type { Play, Scale, Work } from '../work.ts';
 
 const MIB = 2 ** 20;
+const USUAL: Link = { roundTrip: 100, stalls: 0 };
 const LINKS: readonly Link[] = [
   { roundTrip: 20, stalls: 0 },
-  { roundTrip: 100, stalls: 0 },
+  USUAL,
   { roundTrip: 300, stalls: 0 },
   { roundTrip: 20, stalls: 0.01 },
 ];
@@ -22,6 +23,7 @@ export const linkWorks = (contenders: readonly Contender[]): readonly Work[] =>
     ],
     contenders: contenders.map(({ name }) => name),
     kind: 'links',
+    thorough: link !== USUAL,
     measure: (play, scale) => measure(play, scale, link),
   }));
 
