@@ -17,6 +17,8 @@ const ORIGIN_LIMITS = {
   maxConcurrentStreams: 1_000_000,
   connections: 1_000_000,
   connectionsPerClient: 1_000_000,
+  keyWork: 1_000_000,
+  keyWorkPerClient: 1_000_000,
 };
 /** What is opened at a time. */
 const BATCH = 100;
