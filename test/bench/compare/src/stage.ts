@@ -14,6 +14,8 @@ export const PARTS: readonly Part[] = ['origin', 'proxy', 'client'];
 
 const ROLE = fileURLToPath(new URL('role.js', import.meta.url));
 const START_TIMEOUT = 20_000;
+/** How many profiles there will be: each has a name of its own. */
+let profiles = 0;
 
 /** What lies between the client and the proxy, or the origin if there is no proxy. */
 export interface Link {
@@ -85,7 +87,7 @@ export class Stage {
     return [
       '--cpu-prof',
       `--cpu-prof-dir=${this.#profiles}`,
-      `--cpu-prof-name=${name}-${this.#processes.length}.cpuprofile`,
+      `--cpu-prof-name=${name}-${++profiles}.cpuprofile`,
     ];
   }
 
