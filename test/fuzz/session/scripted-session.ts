@@ -30,6 +30,7 @@ class Scene {
   readonly #given = new Set<number>();
   /** Session frames that the peer has sent. */
   #sessionFrames = 0;
+  #peerGoesAway = false;
   #over = false;
 
   constructor(role: Role, keys: boolean, pieces: boolean) {
@@ -173,8 +174,10 @@ class Scene {
         const goaways = sent.filter(({ type }) => type === 'goaway');
         const status = goaways.at(-1)?.status;
         const unsealed = this.#given.size > 0 && goaways.length === 0;
+        const deaf = this.#peerGoesAway && event.error.code === 'ERR_KEYMUX_CARRIER_ENDED'; // spec 2.8
+        must(!deaf || goaways.length === 0, 'who has said GOAWAY and left is told nothing');
         must(
-          unsealed || status === event.error.status,
+          deaf || unsealed || status === event.error.status,
           `the peer is told ${status}, not ${event.error.status}`,
         );
         must(session.over && !session.wantsInput && session.streamCount === 0, 'nothing goes on');
@@ -197,6 +200,7 @@ class Scene {
       return;
     }
     if (event.type === 'closed') this.#unconsumed.delete(event.id);
+    if (event.type === 'goaway') this.#peerGoesAway = true;
     const { type, ...fields } = event;
     this.#events.push(
       `${type} ${JSON.stringify(fields, (name, value) => (name === 'error' || name === 'cause' ? `${value}` : value))}`,
