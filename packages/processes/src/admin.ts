@@ -12,7 +12,10 @@ export class Admin {
   readonly #relay = new Relay((_offer, giver) => this.#takerFor(giver));
   readonly #failed = new Deferred<ProcessError>();
   readonly #retiring = new Set<Team>();
+  /** Whose workers take sessions. */
   #team: Team | undefined;
+  /** Whose processes do not all serve yet. */
+  #starting: Team | undefined;
   #turn = 0;
   #stopping = false;
 
@@ -53,7 +56,8 @@ export class Admin {
   /** Lets workers take nothing more, and resolves when their sessions have ended, and all processes. */
   async drain(): Promise<void> {
     this.#stopping = true;
-    await Promise.all([this.#current, ...this.#retiring].map((team) => team.drain()));
+    const ending = [this.#current, ...this.#retiring].map((team) => team.drain());
+    await Promise.all([...ending, this.#starting?.kill()]);
   }
 
   get #current(): Team {
@@ -61,7 +65,7 @@ export class Admin {
   }
 
   async #start(options: TeamOptions): Promise<void> {
-    const team = await Team.start({
+    const team = new Team({
       ...options,
       spawn: (role, name) => {
         const running = options.spawn(role, name);
@@ -69,16 +73,25 @@ export class Admin {
         return running;
       },
     });
-    if (this.#stopping) await team.kill();
+    this.#starting = team;
+    try {
+      await team.started;
+    } catch (error) {
+      await team.kill();
+      throw error;
+    } finally {
+      this.#starting = undefined;
+    }
     this.#team = team;
     void team.failed.then((error) => {
       if (this.#team === team) this.#failed.resolve(error);
     });
   }
 
-  /** One after the other. */
+  /** One after the other. The acceptor can have sessions before anybody knows that its server has started. */
   #takerFor(giver: Channel): Channel | undefined {
-    const takers = this.#current.takers.filter((channel) => channel !== giver && !channel.closed);
+    const team = this.#starting?.has(giver) ? this.#starting : this.#team;
+    const takers = team?.takers.filter((channel) => channel !== giver && !channel.closed) ?? [];
     return takers[this.#turn++ % Math.max(1, takers.length)];
   }
 }

@@ -52,6 +52,8 @@ interface Member {
   readonly name: string;
   readonly supervised: Supervised;
   begun: boolean;
+  /** Can listen, and was not told to yet. */
+  waits: boolean;
   serves: boolean;
   /** What it has said of why it cannot go on. */
   reason: string | undefined;
@@ -75,7 +77,8 @@ export class Team {
   #isStarted = false;
   #stopping = false;
 
-  private constructor(options: TeamOptions) {
+  /** Starts all processes. Whoever makes it waits for `started`. */
+  constructor(options: TeamOptions) {
     this.#options = options;
     this.#settings = options.settings;
     this.#keeper = this.#member('keeper', 'keeper');
@@ -85,16 +88,9 @@ export class Team {
     );
   }
 
-  /** Resolves when all processes serve. Rejects with ProcessError, or what `check` has thrown; then none is left. */
-  static async start(options: TeamOptions): Promise<Team> {
-    const team = new Team(options);
-    try {
-      await team.#started.promise;
-    } catch (error) {
-      await team.kill();
-      throw error;
-    }
-    return team;
+  /** Resolves when all processes serve. Rejects with ProcessError, or what `check` has thrown; those that are there still have to be killed then. */
+  get started(): Promise<void> {
+    return this.#started.promise;
   }
 
   /** Where the workers listen. */
@@ -159,6 +155,11 @@ export class Team {
     await this.#end(this.#keeper, 'drain');
   }
 
+  /** Whether it is the channel of one of these processes. */
+  has(channel: Channel): boolean {
+    return this.#withSessions.some(({ supervised }) => supervised.running?.channel === channel);
+  }
+
   /** The channels of the workers that can take sessions. */
   get takers(): Channel[] {
     return this.#workers.flatMap(({ serves, supervised }) => {
@@ -177,6 +178,7 @@ export class Team {
   /** Ends all at once. */
   async kill(): Promise<void> {
     this.#stopping = true;
+    this.#started.reject(new ProcessError('the server is ending', FAILURE));
     const all = [...this.#withSessions, this.#keeper];
     for (const { supervised } of all) supervised.kill();
     await Promise.all(all.map(({ supervised }) => supervised.stop()));
@@ -193,11 +195,11 @@ export class Team {
 
   #member(role: Role, name: string): Member {
     const { spawn, report } = this.#options;
-    const state = { begun: false, serves: false, reason: undefined, onAnswer: undefined };
+    const state = { begun: false, waits: false, serves: false, reason: undefined, onAnswer: undefined };
     const supervised = new Supervised({
       spawn: () => spawn(role, name),
       onStart: (running) => {
-        Object.assign(state, { begun: false, serves: false, reason: undefined });
+        Object.assign(state, { begun: false, waits: false, serves: false, reason: undefined });
         const { pid, restricted } = running;
         report({ event: 'process-start', process: name, pid, restricted });
         running.port.receive((message) => {
@@ -210,7 +212,7 @@ export class Team {
       },
       onCrash: (running, exit, wait) => {
         const { reason } = member;
-        Object.assign(state, { begun: false, serves: false });
+        Object.assign(state, { begun: false, waits: false, serves: false });
         report({ event: 'process-exit', process: name, pid: running.pid, ...exit, reason, wait });
         if (!this.#isStarted)
           this.#fail(
@@ -247,8 +249,10 @@ export class Team {
     switch (report.type) {
       case 'ready':
         if (member === this.#keeper) this.#keeperReady(report.kept ?? []);
-        else if (this.#acceptor === undefined || member === this.#acceptor) this.#listen(running);
+        else if (this.#acceptor === undefined) this.#listen(running);
+        else if (member === this.#acceptor) member.waits = true;
         else this.#serving(member);
+        this.#openAcceptor();
         return;
       case 'listening':
         this.#address ??= report.address;
@@ -278,6 +282,16 @@ export class Team {
     }
     this.#keeper.serves = true;
     this.#begin();
+  }
+
+  /** Has the acceptor listen once there is somebody to give sessions to: at first all workers, so that a start that fails has taken no session; later any. */
+  #openAcceptor(): void {
+    const { supervised, waits } = this.#acceptor ?? {};
+    if (supervised?.running === undefined || !waits) return;
+    const serving = this.#workers.filter(({ serves }) => serves).length;
+    if (serving < (this.#isStarted ? 1 : this.#workers.length)) return;
+    (this.#acceptor as Member).waits = false;
+    this.#listen(supervised.running);
   }
 
   #listen(running: Running): void {

@@ -1,4 +1,6 @@
+import { EventEmitter } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
+import { Channel } from '@keymux/hand-over';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   Admin,
@@ -17,6 +19,9 @@ interface Puppet {
   readonly name: string;
   readonly heard: Record<string, unknown>[];
   readonly port: Port;
+  /** Its end of the channel for hand-overs, and what came over it. */
+  readonly line: EventEmitter;
+  readonly passed: unknown[];
   killed: boolean;
   end(exit: Exit): Promise<void>;
 }
@@ -48,8 +53,13 @@ function spawn(role: string, name: string): Running {
   const exited = new Promise<Exit>((resolve) => {
     settle = resolve;
   });
+  const passed: unknown[] = [];
+  const line = Object.assign(new EventEmitter(), {
+    connected: true,
+    send: (message: unknown) => passed.push(message),
+  });
   const puppet: Puppet = {
-    ...{ role, name, heard: [], port: theirs, killed: false },
+    ...{ role, name, heard: [], port: theirs, line, passed, killed: false },
     end: async (exit) => {
       settle(exit);
       await turn();
@@ -61,16 +71,18 @@ function spawn(role: string, name: string): Running {
     puppet.killed = true;
     settle({ code: null, signal: 'SIGKILL' });
   };
-  return { pid: puppets.length, port: ours, restricted: true, exited, kill };
+  const channel = new Channel(line as never);
+  return { pid: puppets.length, port: ours, channel, restricted: true, exited, kill };
 }
 
+const OPTIONS: TeamOptions = {
+  ...{ settings: { host: ['alpha.test'] }, workers: 2, spawn, check: () => undefined },
+  listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
+  report: (report) => reports.push(report),
+};
+
 function start(options: Partial<TeamOptions> = {}): Promise<Admin> {
-  return Admin.start({
-    ...{ settings: { host: ['alpha.test'] }, workers: 2, spawn, check: () => undefined },
-    listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
-    report: (report) => reports.push(report),
-    ...options,
-  });
+  return Admin.start({ ...OPTIONS, ...options });
 }
 
 const named = (name: string): Puppet => puppets.findLast((puppet) => puppet.name === name) as Puppet;
@@ -358,14 +370,102 @@ describe('other options', () => {
   });
 });
 
-test('a server that drains starts no other processes', async () => {
-  const admin = await started();
-  void admin.drain();
-  const upgrade = admin.upgrade({
-    ...{ settings: { host: ['beta.test'] }, workers: 2, spawn, check: () => undefined },
-    listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
-    report: () => undefined,
+describe('an acceptor', () => {
+  const NEW = { ...OPTIONS, acceptor: true };
+  const say = async (name: string, message: object): Promise<void> => {
+    named(name).port.send(message);
+    await turn();
+  };
+  /** Offers a session; it goes to whoever has heard of the offer then. */
+  const offer = async (giver: Puppet, name: string): Promise<readonly Puppet[]> => {
+    const message = { type: 'hand-over.offer', name: name.repeat(32), version: 1, kind: 'origin' };
+    giver.line.emit('message', message, undefined);
+    await turn();
+    return puppets.filter(({ passed }) =>
+      passed.some((each) => JSON.stringify(each) === JSON.stringify(message)),
+    );
+  };
+  /** All are there, and the acceptor was told to listen, but has not said that it does. */
+  const almost = async (): Promise<void> => {
+    await turn();
+    await say('keeper', { type: 'ready', kept: KEPT });
+    for (const name of ['acceptor', 'worker 1', 'worker 2']) await say(name, { type: 'ready' });
+  };
+  const listening = { type: 'listening', address: ADDRESS };
+
+  test('listens when all workers serve, and started again when one does', async () => {
+    const admin = start(NEW);
+    await turn();
+    await say('keeper', { type: 'ready', kept: KEPT });
+    await say('acceptor', { type: 'ready' });
+    await say('worker 1', { type: 'ready' });
+    expect(kinds('acceptor')).toEqual(['begin']);
+    await say('worker 2', { type: 'ready' });
+    expect(kinds('acceptor')).toEqual(['begin', 'listen']);
+    expect(kinds('worker 2')).toEqual(['begin']);
+    await say('acceptor', listening);
+    await admin;
+    for (const name of ['acceptor', 'worker 1', 'worker 2']) await named(name).end(CRASH);
+    vi.advanceTimersByTime(150);
+    await turn();
+    await say('acceptor', { type: 'ready' });
+    expect(kinds('acceptor')).toEqual(['begin']);
+    await say('worker 2', { type: 'ready' });
+    expect(kinds('acceptor')).toEqual(['begin', 'listen']);
   });
-  await expect(upgrade).rejects.toMatchObject({ message: 'the server is ending', exitCode: 1 });
-  expect(puppets).toHaveLength(3);
+
+  test('can give sessions before anybody knows that it listens', async () => {
+    const admin = start(NEW);
+    await almost();
+    expect(await offer(named('acceptor'), 'a')).toEqual([named('worker 1')]);
+    expect(await offer(named('acceptor'), 'b')).toEqual([named('worker 2')]);
+    await say('acceptor', listening);
+    await admin;
+    expect(await offer(named('acceptor'), 'c')).toEqual([named('worker 1')]);
+  });
+
+  test('of an upgrade gives to the workers that start with it, while those before go on among themselves', async () => {
+    const admin = start(NEW);
+    await almost();
+    await say('acceptor', listening);
+    const [, , oldWorker] = puppets;
+    const oldAcceptor = named('acceptor');
+    const upgrade = (await admin).upgrade(NEW);
+    await almost();
+    const [first] = await offer(named('acceptor'), 'a');
+    expect(puppets.indexOf(first as Puppet)).toBeGreaterThan(4);
+    const [second] = await offer(oldAcceptor, 'b');
+    expect(puppets.indexOf(second as Puppet)).toBeLessThan(4);
+    await say('acceptor', listening);
+    await upgrade;
+    const [third] = await offer(oldWorker as Puppet, 'c');
+    expect(puppets.indexOf(third as Puppet)).toBeGreaterThan(4);
+  });
+});
+
+describe('a server that drains', () => {
+  const over = { message: 'the server is ending', exitCode: 1 };
+
+  test('starts no other processes', async () => {
+    const admin = await started();
+    void admin.drain();
+    await expect(admin.upgrade(OPTIONS)).rejects.toMatchObject(over);
+    expect(puppets).toHaveLength(3);
+  });
+
+  test('ends those that it is starting at once, and is over when the others are', async () => {
+    const admin = await started();
+    const before = [...puppets];
+    const upgrade = expect(admin.upgrade(OPTIONS)).rejects.toMatchObject(over);
+    await turn();
+    expect(puppets).toHaveLength(6);
+    const drained = admin.drain();
+    await upgrade;
+    await turn();
+    expect(puppets.map(({ killed }) => killed)).toEqual([false, false, false, true, true, true]);
+    expect(kinds('worker 1')).toEqual([]);
+    for (const { heard } of before.slice(1)) expect(heard.at(-1)).toEqual({ type: 'drain' });
+    for (const puppet of before.reverse()) await puppet.end({ code: 0, signal: null });
+    await drained;
+  });
 });
