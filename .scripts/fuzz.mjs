@@ -1,5 +1,6 @@
 // Fuzzes: bundles test/fuzz with the sources into one file, which is fast and lets coverage be counted, and runs it.
 import { spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
@@ -17,6 +18,8 @@ const bundle = await rolldown({
 });
 await bundle.write({ file, sourcemap: true, codeSplitting: false });
 await bundle.close();
+// A thread's program is a file of its own, which is looked for beside who starts it.
+copyFileSync(path('packages/keys/src/crypto/group14-thread.js'), path('test/dist/group14-thread.js'));
 
 const { status } = spawnSync(process.execPath, ['--enable-source-maps', file, ...process.argv.slice(2)], {
   cwd: path('.'),
