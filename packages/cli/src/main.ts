@@ -3,21 +3,12 @@ import yargs, { type Argv } from 'yargs';
 import { ConfigError } from './errors.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import { closeDebugger } from './hardening.ts';
-import {
-  connectOptions,
-  demoOptions,
-  demoWiretapOptions,
-  dumpOptions,
-  explainOptions,
-  frontOptions,
-  getOptions,
-  keeperOptions,
-  keygenOptions,
-  originOptions,
-  pipeOptions,
-  proxyOptions,
-  tapOptions,
-} from './options.ts';
+import { connectOptions, explainOptions, getOptions } from './options/clients.ts';
+import { demoOptions, demoWiretapOptions } from './options/demo.ts';
+import { keeperOptions, keygenOptions } from './options/keys.ts';
+import { pipeOptions } from './options/pipe.ts';
+import { frontOptions, originOptions, proxyOptions } from './options/servers.ts';
+import { dumpOptions, tapOptions } from './options/wire.ts';
 import { Output, printError } from './output.ts';
 
 type Options = Record<string, unknown>;
