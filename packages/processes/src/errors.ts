@@ -10,3 +10,6 @@ export class ProcessError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** The exit status of a program that failed for no reason that has one. */
+export const FAILURE = 1;

@@ -3,8 +3,9 @@ import { Channel } from '@keymux/hand-over';
 import { childPort, type Port } from './port.ts';
 import type { Exit } from './supervised.ts';
 
-/** A process that was started. */
+/** A process that was started, or could not be: then `exited` says so. */
 export interface Running {
+  /** 0 if there is none. */
   readonly pid: number;
   readonly port: Port;
   /** For hand-overs; a keeper has no sessions, and a puppet none either. */
@@ -60,8 +61,8 @@ export function spawnRole(options: SpawnOptions): Running {
   });
   child.on('error', () => undefined); // `exited` tells
   const exited = new Promise<Exit>((resolve) => {
-    child.once('error', () => {
-      if (child.pid === undefined) resolve({ code: null, signal: null });
+    child.once('error', ({ message }) => {
+      if (child.pid === undefined) resolve({ code: null, signal: null, problem: message });
     });
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });

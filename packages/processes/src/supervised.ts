@@ -5,9 +5,19 @@ import type { Running } from './spawn.ts';
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
+  /** Why it could not be started, if it could not. */
+  readonly problem?: string;
+}
+
+/** How a process ended, in words. */
+export function describe({ code, signal, problem }: Exit): string {
+  if (signal !== null) return `was ended by ${signal}`;
+  if (code !== null) return `ended with status ${code}`;
+  return `could not be started${problem === undefined ? '' : ` (${problem})`}`;
 }
 
 export interface SupervisedOptions {
+  /** What it throws is why a process could not be started, which counts as its end. */
   readonly spawn: () => Running;
   /** A process was started, at first or again. */
   readonly onStart: (running: Running) => void;
@@ -55,7 +65,7 @@ export class Supervised {
   }
 
   #start(): void {
-    const running = this.#options.spawn();
+    const running = this.#spawn();
     const since = performance.now();
     this.#running = running;
     void running.exited.then((exit) => {
@@ -63,6 +73,15 @@ export class Supervised {
       if (!this.#stopped) this.#crashed(running, exit, performance.now() - since);
     });
     this.#options.onStart(running);
+  }
+
+  /** The system can be out of memory, or of processes, for a while. */
+  #spawn(): Running {
+    try {
+      return this.#options.spawn();
+    } catch (error) {
+      return stillborn((error as Error).message);
+    }
   }
 
   #crashed(running: Running, exit: Exit, lived: number): void {
@@ -77,4 +96,16 @@ export class Supervised {
     this.#timer = setTimeout(() => this.#start(), wait);
     this.#options.onCrash(running, exit, wait);
   }
+}
+
+/** In the place of a process that could not be started. */
+function stillborn(problem: string): Running {
+  const nothing = (): void => undefined;
+  return {
+    pid: 0,
+    port: { send: nothing, receive: nothing, closed: Promise.resolve() },
+    restricted: false,
+    exited: Promise.resolve({ code: null, signal: null, problem }),
+    kill: nothing,
+  };
 }

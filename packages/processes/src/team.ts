@@ -2,32 +2,13 @@ import type { AddressInfo } from 'node:net';
 import type { Channel } from '@keymux/hand-over';
 import type { KeptKey } from '@keymux/keys';
 import { Deferred } from './deferred.ts';
-import { ProcessError } from './errors.ts';
+import { FAILURE, ProcessError } from './errors.ts';
 import type { Listener } from './listener.ts';
-import { isHandOver, type Order, type Report, reportSchema } from './messages.ts';
+import { Member, type ProcessReport } from './member.ts';
+import type { Order, Report } from './messages.ts';
 import { socketPair } from './socket-pair.ts';
 import type { Running } from './spawn.ts';
-import { type Exit, Supervised } from './supervised.ts';
-
-/** What became of a process. */
-export type ProcessReport =
-  | {
-      readonly event: 'process-start';
-      readonly process: string;
-      readonly pid: number;
-      readonly restricted: boolean;
-    }
-  | {
-      readonly event: 'process-exit';
-      readonly process: string;
-      readonly pid: number;
-      readonly code: number | null;
-      readonly signal: string | null;
-      /** What it has said of why. */
-      readonly reason: string | undefined;
-      /** Milliseconds until another one is started. */
-      readonly wait: number;
-    };
+import { describe } from './supervised.ts';
 
 export interface TeamOptions {
   /** The options of the command. */
@@ -46,23 +27,6 @@ export interface TeamOptions {
 }
 
 export type Role = 'keeper' | 'acceptor' | 'worker';
-
-/** A process and how far it is. */
-interface Member {
-  readonly name: string;
-  readonly supervised: Supervised;
-  begun: boolean;
-  /** Can listen, and was not told to yet. */
-  waits: boolean;
-  serves: boolean;
-  /** What it has said of why it cannot go on. */
-  reason: string | undefined;
-  /** Who waits for its answer to `prepare`. */
-  onAnswer: ((answer: Report & { type: 'prepared' | 'refused' }) => void) | undefined;
-}
-
-/** The exit status of a program that failed for no reason that has one. */
-const FAILURE = 1;
 
 /** A keeper, which has the long-term keys, and workers, which have sessions. Each of them is started again if it ends. */
 export class Team {
@@ -110,42 +74,32 @@ export class Team {
   async reload(settings: TeamOptions['settings'], check: TeamOptions['check']): Promise<void> {
     if (!this.#keeper.serves) throw new ProcessError('the keeper is being started; try again', FAILURE);
     const all = [this.#keeper, ...this.#withSessions];
-    const running = all.flatMap((member) => {
-      const { running } = member.supervised;
-      return running !== undefined && member.serves ? [{ member, running }] : [];
+    const asked = all.flatMap((member) => {
+      const { running, serves } = member;
+      return running !== undefined && serves ? [{ member, running }] : [];
     });
     let accepted = false;
     try {
-      const answers = running.map(({ member, running }) => this.#answer(member, running));
-      for (const { member, running: one } of running)
-        tell(one, { type: 'prepare', settings: this.#settingsFor(member, settings) });
+      const answers = asked.map(({ member, running }) =>
+        member.prepare(running, this.#settingsFor(member, settings)),
+      );
       await Promise.allSettled(answers); // so that none is taken for an answer to what comes next
       const [kept] = await Promise.all(answers);
       check(kept ?? []);
       this.#settings = settings;
       accepted = true;
     } finally {
-      for (const { running: one } of running) tell(one, { type: 'apply', accepted });
-      const told = new Set(running.map(({ running: one }) => one));
+      const told = new Set<Running>();
+      for (const { member, running } of asked) {
+        if (member.running !== running) continue; // another one is there, who was not asked
+        member.tell({ type: 'apply', accepted });
+        told.add(running);
+      }
       // Who has begun meanwhile did so with the options before, and is started again.
       if (accepted)
-        for (const { begun, supervised } of all)
-          if (begun && supervised.running !== undefined && !told.has(supervised.running))
-            supervised.running.kill();
+        for (const { begun, running } of all)
+          if (begun && running !== undefined && !told.has(running)) running.kill();
     }
-  }
-
-  /** What a process says to `prepare`: for what it has keys. */
-  #answer(member: Member, { exited }: Running): Promise<readonly KeptKey[]> {
-    const { promise, resolve, reject } = new Deferred<readonly KeptKey[]>();
-    member.onAnswer = (answer) => {
-      if (answer.type === 'prepared') resolve(answer.kept ?? []);
-      else reject(new ProcessError(answer.text, FAILURE));
-    };
-    void exited.then(() =>
-      reject(new ProcessError(`the process "${member.name}" has ended meanwhile`, FAILURE)),
-    );
-    return promise;
   }
 
   /** Lets workers give their sessions to those of another team, and resolves when all have ended. What cannot be given is drained. */
@@ -157,13 +111,13 @@ export class Team {
 
   /** Whether it is the channel of one of these processes. */
   has(channel: Channel): boolean {
-    return this.#withSessions.some(({ supervised }) => supervised.running?.channel === channel);
+    return this.#withSessions.some(({ running }) => running?.channel === channel);
   }
 
   /** The channels of the workers that can take sessions. */
   get takers(): Channel[] {
-    return this.#workers.flatMap(({ serves, supervised }) => {
-      const channel = serves ? supervised.running?.channel : undefined;
+    return this.#workers.flatMap(({ serves, running }) => {
+      const channel = serves ? running?.channel : undefined;
       return channel === undefined ? [] : [channel];
     });
   }
@@ -179,63 +133,43 @@ export class Team {
   async kill(): Promise<void> {
     this.#stopping = true;
     this.#started.reject(new ProcessError('the server is ending', FAILURE));
-    const all = [...this.#withSessions, this.#keeper];
-    for (const { supervised } of all) supervised.kill();
-    await Promise.all(all.map(({ supervised }) => supervised.stop()));
+    await Promise.all([...this.#withSessions, this.#keeper].map((member) => member.kill()));
   }
 
   get #withSessions(): readonly Member[] {
     return this.#acceptor === undefined ? this.#workers : [this.#acceptor, ...this.#workers];
   }
 
-  async #end({ supervised }: Member, type: 'drain' | 'retire'): Promise<void> {
-    if (supervised.running !== undefined) tell(supervised.running, { type });
-    await supervised.stop();
+  async #end(member: Member, type: 'drain' | 'retire'): Promise<void> {
+    member.tell({ type });
+    await member.stop();
   }
 
   #member(role: Role, name: string): Member {
     const { spawn, report } = this.#options;
-    const state = { begun: false, waits: false, serves: false, reason: undefined, onAnswer: undefined };
-    const supervised = new Supervised({
-      spawn: () => spawn(role, name),
-      onStart: (running) => {
-        Object.assign(state, { begun: false, waits: false, serves: false, reason: undefined });
-        const { pid, restricted } = running;
-        report({ event: 'process-start', process: name, pid, restricted });
-        running.port.receive((message) => {
-          if (isHandOver(message)) return; // that is between the relay and the channels
-          const parsed = reportSchema.safeParse(message);
-          if (parsed.success) this.#heard(member, running, parsed.data);
-          else running.kill(); // it says what no process of ours does
-        });
-        queueMicrotask(() => this.#begin());
-      },
-      onCrash: (running, exit, wait) => {
-        const { reason } = member;
-        Object.assign(state, { begun: false, waits: false, serves: false });
-        report({ event: 'process-exit', process: name, pid: running.pid, ...exit, reason, wait });
-        if (!this.#isStarted)
-          this.#fail(
-            new ProcessError(`the process "${name}" ${describe(exit)} before it was ready`, FAILURE),
-          );
+    const member: Member = new Member({
+      ...{ name, report, spawn: () => spawn(role, name), onStart: () => this.#begin() },
+      onReport: (said, running) => this.#heard(member, said, running),
+      onCrash: (exit) => {
+        if (this.#isStarted) return;
+        const message = `the process "${name}" ${describe(exit)} before it was ready`;
+        this.#fail(new ProcessError(message, FAILURE));
       },
       onLoop: (exit, times) => {
         const message = `the process "${name}" ended ${times} times, each time soon after its start; the last one ${describe(exit)}. See above for why, or try --single-process`;
         this.#fail(new ProcessError(message, FAILURE));
       },
     });
-    const member: Member = Object.assign(state, { name, supervised });
     return member;
   }
 
   /** Has the keeper begin, and the workers as soon as it serves. */
   #begin(): void {
     for (const member of [this.#keeper, ...this.#withSessions]) {
-      const { running } = member.supervised;
-      if (running === undefined || member.begun) continue;
+      if (member.running === undefined || member.begun) continue;
       if (member !== this.#keeper && !this.#keeper.serves) continue;
       member.begun = true;
-      tell(running, { type: 'begin', settings: this.#settingsFor(member, this.#settings) });
+      member.tell({ type: 'begin', settings: this.#settingsFor(member, this.#settings) });
     }
   }
 
@@ -245,11 +179,11 @@ export class Team {
     return Object.fromEntries(Object.entries(settings).filter(([name]) => !notForKeeper.includes(name)));
   }
 
-  #heard(member: Member, running: Running, report: Report): void {
+  #heard(member: Member, report: Report, running: Running): void {
     switch (report.type) {
       case 'ready':
         if (member === this.#keeper) this.#keeperReady(report.kept ?? []);
-        else if (this.#acceptor === undefined) this.#listen(running);
+        else if (this.#acceptor === undefined) this.#listen(member);
         else if (member === this.#acceptor) member.waits = true;
         else this.#serving(member);
         this.#openAcceptor();
@@ -258,15 +192,10 @@ export class Team {
         this.#address ??= report.address;
         this.#serving(member);
         return;
-      case 'prepared':
-      case 'refused':
-        member.onAnswer?.(report);
-        return;
       case 'wants-link':
         void this.#link(member, running, report.id);
         return;
       case 'failed':
-        member.reason = report.text;
         if (this.#isStarted) running.kill();
         else this.#fail(new ProcessError(report.text, report.exitCode));
         return;
@@ -286,17 +215,18 @@ export class Team {
 
   /** Has the acceptor listen once there is somebody to give sessions to: at first all workers, so that a start that fails has taken no session; later any. */
   #openAcceptor(): void {
-    const { supervised, waits } = this.#acceptor ?? {};
-    if (supervised?.running === undefined || !waits) return;
+    const acceptor = this.#acceptor;
+    if (acceptor === undefined || !acceptor.waits) return;
     const serving = this.#workers.filter(({ serves }) => serves).length;
     if (serving < (this.#isStarted ? 1 : this.#workers.length)) return;
-    (this.#acceptor as Member).waits = false;
-    this.#listen(supervised.running);
+    acceptor.waits = false;
+    this.#listen(acceptor);
   }
 
-  #listen(running: Running): void {
+  /** What is ending is ready too late: it was told to take nothing more. */
+  #listen(member: Member): void {
     const { handle, place } = this.#options.listener;
-    tell(running, { type: 'listen', place }, handle);
+    if (!this.#stopping) member.tell({ type: 'listen', place }, handle);
   }
 
   #serving(member: Member): void {
@@ -307,15 +237,15 @@ export class Team {
   }
 
   /** Makes a connection between a worker and the keeper that nobody else can reach. */
-  async #link({ name }: Member, worker: Running, id: number): Promise<void> {
-    const keeper = this.#keeper.serves ? this.#keeper.supervised.running : undefined;
-    if (keeper === undefined) return tell(worker, { type: 'link', id, found: false });
+  async #link({ name }: Member, { port }: Running, id: number): Promise<void> {
+    const keeper = this.#keeper.serves ? this.#keeper.running : undefined;
+    if (keeper === undefined) return port.send({ type: 'link', id, found: false } satisfies Order);
     try {
       const [near, far] = await socketPair();
-      tell(keeper, { type: 'caller', name }, near);
-      tell(worker, { type: 'link', id, found: true }, far);
+      keeper.port.send({ type: 'caller', name } satisfies Order, near);
+      port.send({ type: 'link', id, found: true } satisfies Order, far);
     } catch {
-      tell(worker, { type: 'link', id, found: false }); // it asks again
+      port.send({ type: 'link', id, found: false } satisfies Order); // it asks again
     }
   }
 
@@ -324,14 +254,4 @@ export class Team {
     this.#started.reject(error);
     if (this.#isStarted) void this.kill().then(() => this.#failed.resolve(error));
   }
-}
-
-function tell(running: Running, order: Order, handle?: object): void {
-  running.port.send(order, handle);
-}
-
-/** How a process ended, in words. */
-export function describe({ code, signal }: Exit): string {
-  if (signal !== null) return `was ended by ${signal}`;
-  return code === null ? 'could not be started' : `ended with status ${code}`;
 }

@@ -75,6 +75,11 @@ function spawn(role: string, name: string): Running {
   return { pid: puppets.length, port: ours, channel, restricted: true, exited, kill };
 }
 
+/** As node:child_process where the system has no memory for another process. */
+function refusing(): never {
+  throw new Error('spawn ENOMEM');
+}
+
 const OPTIONS: TeamOptions = {
   ...{ settings: { host: ['alpha.test'] }, workers: 2, spawn, check: () => undefined },
   listener: { handle: {}, place: { address: '127.0.0.1', port: 6121 } },
@@ -163,12 +168,69 @@ describe('at the start', () => {
     },
   );
 
+  test('a system that starts no process ends it, and so it does with those that it has started', async () => {
+    const admin = start({ spawn: (role, name) => (role === 'worker' ? refusing() : spawn(role, name)) });
+    await expect(admin).rejects.toThrow('"worker 1" could not be started (spawn ENOMEM) before it was ready');
+    expect(named('keeper').killed).toBe(true);
+  });
+
   test('a process that ends without a word ends it too', async () => {
     const admin = start();
     await turn();
     const told = expect(admin).rejects.toThrow('"worker 1" was ended by SIGSEGV before it was ready');
     await named('worker 1').end(CRASH);
     await told;
+  });
+});
+
+describe('a process that does not do what it was told', () => {
+  const silent = (): unknown[] =>
+    reports.flatMap((report) => (report.event === 'process-silent' ? [report.process] : []));
+
+  test('when it is to begin, or to listen, is reported after half a minute, once, and waited for', async () => {
+    const admin = start();
+    await turn();
+    vi.advanceTimersByTime(29_999);
+    expect(silent()).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(reports.at(-1)).toMatchObject({ process: 'keeper', pid: 1, silent: 30_000 });
+    vi.advanceTimersByTime(600_000);
+    expect(silent()).toEqual(['keeper']);
+    named('keeper').port.send({ type: 'ready', kept: KEPT });
+    await turn();
+    await serve('worker 1');
+    named('worker 2').port.send({ type: 'ready' });
+    await turn();
+    vi.advanceTimersByTime(600_000);
+    expect(silent()).toEqual(['keeper', 'worker 2']);
+    named('worker 2').port.send({ type: 'listening', address: ADDRESS });
+    await admin;
+  });
+
+  test('when it is to prepare other options, too; ended by hand, it holds up nobody any longer', async () => {
+    const admin = await started();
+    const reload = admin.reload({ host: ['beta.test'] }, () => undefined);
+    await turn();
+    for (const name of ['keeper', 'worker 1']) named(name).port.send({ type: 'prepared' });
+    await turn();
+    vi.advanceTimersByTime(30_000);
+    expect(silent()).toEqual(['worker 2']);
+    const told = expect(reload).rejects.toThrow('"worker 2" has ended');
+    await named('worker 2').end(CRASH);
+    await told;
+  });
+
+  test('is not, if it has ended', async () => {
+    const admin = await started();
+    await named('keeper').end(CRASH);
+    vi.advanceTimersByTime(150);
+    await turn();
+    expect(kinds('keeper')).toEqual(['begin']);
+    const drained = admin.drain();
+    for (const name of ['worker 1', 'worker 2', 'keeper']) await named(name).end({ code: 0, signal: null });
+    await drained;
+    vi.advanceTimersByTime(600_000);
+    expect(silent()).toEqual([]);
   });
 });
 
@@ -238,6 +300,42 @@ describe('a process that ends', () => {
     await turn();
     expect(named('worker 1').killed).toBe(false);
     expect(kinds('keeper')).toEqual(['begin']);
+  });
+
+  test('is not replaced while the system starts no process: that is said, and tried again', async () => {
+    let make: typeof spawn = spawn;
+    await started({ spawn: (role, name) => make(role, name) });
+    make = refusing;
+    await named('worker 1').end(CRASH);
+    vi.advanceTimersByTime(150);
+    await turn();
+    const problem = { pid: 0, code: null, signal: null, reason: 'spawn ENOMEM' };
+    expect(reports.at(-1)).toMatchObject({ event: 'process-exit', process: 'worker 1', ...problem });
+    expect(reports.filter(({ event }) => event === 'process-start')).toHaveLength(3);
+    make = spawn;
+    vi.advanceTimersByTime(300);
+    await turn();
+    await serve('worker 1');
+    expect(kinds('worker 1')).toEqual(['begin', 'listen']);
+  });
+
+  test('has said nothing for the next one, nor for nobody, by what comes of it late', async () => {
+    await started();
+    const late = named('keeper');
+    await late.end(CRASH);
+    late.port.send({ type: 'ready', kept: KEPT });
+    await turn();
+    named('worker 1').port.send({ type: 'wants-link', id: 7 });
+    await turn();
+    expect(named('worker 1').heard.at(-1)).toEqual({ type: 'link', id: 7, found: false });
+    vi.advanceTimersByTime(150);
+    await turn();
+    late.port.send({ type: 'sign' });
+    late.port.send({ type: 'ready', kept: KEPT });
+    await turn();
+    named('worker 1').port.send({ type: 'wants-link', id: 8 });
+    await turn();
+    expect(named('worker 1').heard.at(-1)).toEqual({ type: 'link', id: 8, found: false });
   });
 
   test('says why, as far as it can', async () => {
@@ -422,6 +520,18 @@ describe('an acceptor', () => {
     await say('acceptor', listening);
     await admin;
     expect(await offer(named('acceptor'), 'c')).toEqual([named('worker 1')]);
+  });
+
+  test('that is ready when it is to end is not told to listen any more', async () => {
+    const admin = start(NEW);
+    await almost();
+    await say('acceptor', listening);
+    await named('acceptor').end(CRASH);
+    vi.advanceTimersByTime(150);
+    await turn();
+    void (await admin).drain();
+    await say('acceptor', { type: 'ready' });
+    expect(kinds('acceptor')).toEqual(['begin', 'drain']);
   });
 
   test('of an upgrade gives to the workers that start with it, while those before go on among themselves', async () => {

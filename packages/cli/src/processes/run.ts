@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import {
   Admin,
   bindListener,
+  describe,
   type Listener,
   type Permissions,
   ProcessError,
@@ -271,9 +272,18 @@ async function userOf(
 }
 
 function textOf(report: ProcessReport): string | undefined {
-  if (report.event === 'process-start') return undefined;
-  const { process, pid, code, signal, reason, wait } = report;
-  const how = signal === null ? `ended with status ${code}` : `was ended by ${signal}`;
-  const lost = process === 'keeper' ? 'sessions go on, and no keys are negotiated' : 'its sessions are lost';
-  return `the process "${process}" (${pid}) ${how}${reason ? ` (${reason})` : ''}: ${lost}; another one is started in ${wait} ms`;
+  const { process, pid } = report;
+  switch (report.event) {
+    case 'process-start':
+      return undefined;
+    case 'process-silent':
+      return `the process "${process}" (${pid}) has not done what it was told for ${report.silent / 1000} s, and is waited for; if it hangs, end it: kill -KILL ${pid}`;
+    case 'process-exit': {
+      const { code, signal, reason, wait } = report;
+      const how = `${describe({ code, signal })}${reason ? ` (${reason})` : ''}`;
+      const lost =
+        process === 'keeper' ? 'sessions go on, and no keys are negotiated' : 'its sessions are lost';
+      return `the process "${process}" (${pid}) ${how}: ${lost}; another one is started in ${wait} ms`;
+    }
+  }
 }
