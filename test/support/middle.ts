@@ -138,7 +138,7 @@ class FrameCutter {
 
 function wholeLength(item: Item): number {
   if (item.kind === 'control') return item.bytes.length;
-  return item.kind === 'data' ? HEAD_LENGTH + item.length : SEALED_HEAD_LENGTH + item.length;
+  return item.kind === 'data' ? HEAD_LENGTH + item.length : SEALED_HEAD_LENGTH + item.body.length;
 }
 
 /** A copy with one byte changed; `at` counts from the end if it is negative. */

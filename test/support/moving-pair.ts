@@ -203,7 +203,7 @@ class WireReader {
   }
 
   #note(item: Item): void {
-    if (item.kind === 'sealed') this.#frames.push(`sealed ${hex(item.head)} ${item.length}`);
+    if (item.kind === 'sealed') this.#frames.push(`sealed ${hex(item.head)} ${item.body.length}`);
     else if (item.kind === 'data') this.#noteData(item);
     else if ('block' in item.frame) {
       const plain = { ...item.frame, block: hex(this.#decompressor.decompress(item.frame.block)) };

@@ -174,7 +174,7 @@ export class ScriptedPeer extends End {
     if (key === undefined)
       throw new Error(`the engine seals under key ${item.keyId}, which the peer has not`);
     const inside = new FrameDecoder({ place: 'inside', sealed: true });
-    for (const part of key.open(item.head, item.body)) inside.push(part);
+    inside.push(key.open(item.head, item.body));
     const seen: SeenFrame[] = [];
     this.#envelopes++;
     for (let inner = inside.next(); inner !== undefined; inner = inside.next()) {

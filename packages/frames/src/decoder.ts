@@ -40,10 +40,8 @@ export interface SealedItem {
   readonly generation: number;
   /** The first 10 bytes as received: frame head, key ID, generation. They are authenticated (4.1). */
   readonly head: Uint8Array;
-  /** Ciphertext, then tag: all of it, in pieces. */
-  readonly body: readonly Uint8Array[];
-  /** Bytes in `body`. */
-  readonly length: number;
+  /** Ciphertext, then tag. */
+  readonly body: Uint8Array;
 }
 
 export type Item = ControlItem | DataItem | SealedItem;
@@ -238,7 +236,7 @@ export class FrameDecoder {
     const head = pending.bytes;
     const keyId = head[HEAD_LENGTH] as number;
     const generation = head[HEAD_LENGTH + 1] as number;
-    return { kind: 'sealed', keyId, generation, head, body: [body], length: body.length };
+    return { kind: 'sealed', keyId, generation, head, body };
   }
 
   /** The body in one piece: a view if one chunk holds it, else a copy. */

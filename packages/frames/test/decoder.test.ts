@@ -148,9 +148,9 @@ describe('chunks that are only lent', () => {
       decoder.push(body.subarray(30_000));
       const item = decoder.next();
       if (item?.kind !== 'sealed') throw new Error('no SEALED');
-      expect(Buffer.concat(item.body).equals(body)).toBe(true);
+      expect(Buffer.from(item.body).equals(body)).toBe(true);
       decoder.next();
-      return item.body[0]?.buffer;
+      return item.body.buffer;
     });
     expect(bodies[0]).toBe(bodies[1]);
   });
@@ -257,8 +257,8 @@ describe('SEALED', () => {
     const item = decoder.next();
     if (item?.kind !== 'sealed') throw new Error('no SEALED');
     expect(hex(item.head)).toBe(hex(encodeSealedHead(3, 2, 60_000)));
-    expect(item.body.map((part) => part.buffer)).toEqual([chunk.buffer]);
-    expect(Buffer.concat(item.body).equals(body)).toBe(true);
+    expect(item.body.buffer).toBe(chunk.buffer);
+    expect(Buffer.from(item.body).equals(body)).toBe(true);
   });
 
   test('in two chunks has its body in one piece', () => {
@@ -274,13 +274,13 @@ describe('SEALED', () => {
     decoder.push(chunks[1] as Uint8Array);
     const item = decoder.next();
     if (item?.kind !== 'sealed') throw new Error('no SEALED');
-    expect(item).toMatchObject({ keyId: 3, generation: 2, length: 60_000 });
+    expect(item).toMatchObject({ keyId: 3, generation: 2 });
     expect(hex(item.head)).toBe(hex(encodeSealedHead(3, 2, 60_000)));
-    expect(Buffer.concat(item.body).equals(body)).toBe(true);
+    expect(Buffer.from(item.body).equals(body)).toBe(true);
     expect(decoder.buffered).toBe(0);
   });
 
-  test('in single bytes does not become a list of single bytes', () => {
+  test('in single bytes has its body in one piece', () => {
     const length = 66_576;
     const decoder = new FrameDecoder({ place: 'outside', sealed: true });
     decoder.push(encodeSealedHead(1, 0, length));
@@ -290,8 +290,8 @@ describe('SEALED', () => {
     }
     const item = decoder.next();
     if (item?.kind !== 'sealed') throw new Error('no SEALED');
-    expect(item.body.length).toBeLessThan(100);
-    expect(Buffer.concat(item.body).every((byte, i) => byte === i % 251)).toBe(true);
+    expect(item.body).toHaveLength(length);
+    expect(item.body.every((byte, i) => byte === i % 251)).toBe(true);
   });
 
   test('is unknown unless keymux was announced', () => {
@@ -376,7 +376,7 @@ function items(decoder: FrameDecoder, look?: (item: Item) => string): unknown[] 
 
 function lentBytes(item: Item): string {
   if (item.kind === 'data') return hex(item.payload);
-  return item.kind === 'sealed' ? item.body.map(hex).join('') : '';
+  return item.kind === 'sealed' ? hex(item.body) : '';
 }
 
 function inChunks(data: Uint8Array, size: number): Uint8Array[] {

@@ -200,7 +200,7 @@ describe('decoders', () => {
 function note(seen: string[], item: Item | undefined): void {
   if (item === undefined) return;
   if (item.kind === 'control') seen.push(`control ${hex(item.bytes)}`);
-  else if (item.kind === 'sealed') seen.push(`sealed ${hex(item.head)} ${item.body.map(hex).join('')}`);
+  else if (item.kind === 'sealed') seen.push(`sealed ${hex(item.head)} ${hex(item.body)}`);
   else {
     const head = item.head ? `data ${item.streamId} ${item.length} ${hex(item.head)} ` : (seen.pop() ?? '');
     seen.push(`${head}${hex(item.payload)}${item.last ? ` fin ${item.fin}` : ''}`);

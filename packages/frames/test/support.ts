@@ -72,7 +72,7 @@ function collect(item: Item, frames: PlainFrame[]): void {
     frames.push(frame);
   } else if (item.kind === 'sealed') {
     const { keyId, generation } = item;
-    frames.push({ type: 'sealed', keyId, generation, body: item.body.map(hex).join('') });
+    frames.push({ type: 'sealed', keyId, generation, body: hex(item.body) });
   } else {
     const { streamId, fin, payload, first, last } = item;
     const begun = first ? undefined : frames.pop();

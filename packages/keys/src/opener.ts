@@ -13,10 +13,10 @@ export interface ReceiveKey {
   /** Envelopes opened so far in this generation. */
   readonly opened: number;
   /**
-   * Opens the next envelope. `head` is the first 10 bytes of the SEALED frame, `body` the ciphertext and then the tag, split anywhere.
-   * Returns the plaintext in parts, after the tag is verified. Throws KeyError (session) otherwise, and then for ever.
+   * Opens the next envelope. `head` is the first 10 bytes of the SEALED frame, `body` the ciphertext and then the tag.
+   * Returns the plaintext, after the tag is verified. Throws KeyError (session) otherwise, and then for ever.
    */
-  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[];
+  open(head: Uint8Array, body: Uint8Array): Uint8Array;
 }
 
 export class Opener implements ReceiveKey {
@@ -71,11 +71,10 @@ export class Opener implements ReceiveKey {
     return this.#counter.bytes;
   }
 
-  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
+  open(head: Uint8Array, body: Uint8Array): Uint8Array {
     const keys = this.#keys;
     this.#keys = undefined; // no second attempt (rule R4): a key that has failed once stays unusable
-    let length = -TAG_LENGTH;
-    for (const part of body) length += part.length;
+    const length = body.length - TAG_LENGTH;
     if (keys === undefined || head.length !== SEALED_HEAD || length <= 0 || length > MAX_PLAINTEXT) {
       throw keyFailure('envelope', `key ${this.keyId}, generation ${this.generation}`);
     }

@@ -44,25 +44,10 @@ describe('AES-256-GCM', () => {
     for (const test of cases(gcm)) {
       const key = aeadKey(unhex(test.key));
       const [iv, aad] = [unhex(test.iv), unhex(test.aad)];
-      const opened = openAes256Gcm(key, iv, aad, [unhex(test.ct), unhex(test.tag)]);
-      expect(opened && hex(Buffer.concat(opened)), `tcId ${test.tcId}`).toBe(
-        test.result === 'valid' ? test.msg : undefined,
-      );
+      const opened = openAes256Gcm(key, iv, aad, unhex(test.ct + test.tag));
+      expect(opened && hex(opened), `tcId ${test.tcId}`).toBe(test.result === 'valid' ? test.msg : undefined);
       if (test.result !== 'valid') continue;
       expect(hex(Buffer.concat(sealAes256Gcm(key, iv, aad, [unhex(test.msg)])))).toBe(test.ct + test.tag);
-    }
-  });
-
-  it('opens a body however it is split', () => {
-    const key = aeadKey(seeded('key')(32));
-    const [nonce, aad, text] = [seeded('n')(12), seeded('a')(27), seeded('t')(40)];
-    const body = Buffer.concat(sealAes256Gcm(key, nonce, aad, [text.subarray(0, 7), text.subarray(7)]));
-    for (let a = 0; a <= body.length; a++) {
-      for (let b = a; b <= body.length; b++) {
-        const parts = [body.subarray(0, a), body.subarray(a, b), body.subarray(b)];
-        const opened = openAes256Gcm(key, nonce, aad, parts);
-        expect(opened && equalBytes(Buffer.concat(opened), text)).toBe(true);
-      }
     }
   });
 
@@ -71,15 +56,15 @@ describe('AES-256-GCM', () => {
     const [nonce, aad, text] = [seeded('n')(12), seeded('a')(27), seeded('t')(64)];
     const body = Buffer.concat(sealAes256Gcm(key, nonce, aad, [text]));
     for (const tag of [0, 4, 8, 12, 15]) {
-      expect(openAes256Gcm(key, nonce, aad, [body.subarray(0, text.length + tag)])).toBeUndefined();
+      expect(openAes256Gcm(key, nonce, aad, body.subarray(0, text.length + tag))).toBeUndefined();
     }
     for (let length = 0; length < body.length; length++) {
-      expect(openAes256Gcm(key, nonce, aad, [body.subarray(0, length)])).toBeUndefined();
+      expect(openAes256Gcm(key, nonce, aad, body.subarray(0, length))).toBeUndefined();
     }
     for (let index = 0; index < body.length; index++) {
       const changed = Uint8Array.from(body);
       changed[index] = (changed[index] ?? 0) ^ 1;
-      expect(openAes256Gcm(key, nonce, aad, [changed])).toBeUndefined();
+      expect(openAes256Gcm(key, nonce, aad, changed)).toBeUndefined();
     }
   });
 
@@ -90,7 +75,7 @@ describe('AES-256-GCM', () => {
     for (const length of [0, 1, 8, 11, 13, 16]) {
       const nonce = new Uint8Array(length);
       expect(() => sealAes256Gcm(key, nonce, nonce, [])).toThrow(RangeError);
-      expect(() => openAes256Gcm(key, nonce, nonce, [new Uint8Array(16)])).toThrow(RangeError);
+      expect(() => openAes256Gcm(key, nonce, nonce, new Uint8Array(16))).toThrow(RangeError);
     }
   });
 });

@@ -93,7 +93,7 @@ describe('H10: who gets the key file after a run', () => {
       await wire.run();
       const key = wire.client.registry.sender(1);
       const head = new Uint8Array(10);
-      const sealed = key?.seal(head, [Buffer.from('a secret')]) ?? [];
+      const sealed = Buffer.concat(key?.seal(head, [Buffer.from('a secret')]) ?? []);
       const [first, answer] = wire.frames as [Uint8Array, Uint8Array];
 
       // The thief takes the responder's place, with the recorded F_1 and its nonce where that is all that F_2 adds.
@@ -101,7 +101,7 @@ describe('H10: who gets the key file after a run', () => {
       const thief = new Side('server', keeperOf('thief', { random: (length) => nonce.slice(0, length) }));
       await thief.play([first]);
       const open = () =>
-        Buffer.concat(thief.registry.receiver(1, key?.generation ?? 0)?.open(head, sealed) ?? []).toString();
+        Buffer.from(thief.registry.receiver(1, key?.generation ?? 0)?.open(head, sealed) ?? []).toString();
       if (opens) expect(open()).toBe('a secret');
       else expect(open).toThrow(expect.objectContaining({ reason: 'envelope' }));
 

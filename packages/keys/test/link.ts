@@ -249,11 +249,11 @@ export function passEnvelope(
   if (key === undefined) throw new Error(`key ${keyId} cannot send`);
   const plaintext = Buffer.from(text);
   const head = sealedHead(keyId, key.generation, plaintext.length + key.overhead);
-  const body = key.seal(head, [plaintext]);
-  watch(Buffer.concat([head, ...body]));
+  const body = Buffer.concat(key.seal(head, [plaintext]));
+  watch(Buffer.concat([head, body]));
   const receiver: ReceiveKey | undefined = to.registry.receiver(keyId, key.generation);
   if (receiver === undefined) throw new Error(`key ${keyId} cannot receive`);
-  const opened = Buffer.concat(receiver.open(head, body)).toString();
+  const opened = Buffer.from(receiver.open(head, body)).toString();
   to.pump();
   return opened;
 }

@@ -223,12 +223,12 @@ function sealOne(from: Side, keyId: number, text: string) {
   const key = from.registry.sender(keyId);
   if (key === undefined) throw new KeyError('ERR_KEYMUX_KEY_USAGE', 'no sender');
   const head = new Uint8Array(10).fill(key.generation);
-  const body = key.seal(head, [Buffer.from(text)]);
+  const body = Buffer.concat(key.seal(head, [Buffer.from(text)]));
   return {
     openAt: (to: Side): string => {
       const receiver = to.registry.receiver(keyId, key.generation);
       if (receiver === undefined) throw new Error('no receiver');
-      return Buffer.concat(receiver.open(head, body)).toString();
+      return Buffer.from(receiver.open(head, body)).toString();
     },
   };
 }

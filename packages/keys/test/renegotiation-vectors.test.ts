@@ -130,7 +130,7 @@ describe('renegotiation.json', () => {
     await finish(next);
     const bytes = unhex(frame);
     const receiver = sides[other(next.initiator)].registry.receiver(1, 1);
-    expect(() => receiver?.open(bytes.subarray(0, 10), [bytes.subarray(10)])).toThrow(
+    expect(() => receiver?.open(bytes.subarray(0, 10), bytes.subarray(10))).toThrow(
       expect.objectContaining({ reason: 'envelope' }),
     );
     expect(sides[other(next.initiator)].registry.info(1)?.generation).toBe(0);

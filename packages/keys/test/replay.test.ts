@@ -24,7 +24,7 @@ describe('C12: a first message of psk, sent again', () => {
     await sister.play([first]);
     const opened = sister.registry.receiver(1, 0);
     expect(opened?.info.early).toBe(true);
-    expect(Buffer.concat(opened?.open(early.head, early.body) ?? []).toString()).toBe('early');
+    expect(Buffer.from(opened?.open(early.head, early.body) ?? []).toString()).toBe('early');
     expect(() => sister.registry.receiver(1, 1)?.open(later.head, later.body)).toThrow(
       expect.objectContaining({ reason: 'envelope' }),
     );
@@ -151,6 +151,6 @@ async function recordedRun() {
 
 function seal(side: Side, generation: number, text: string) {
   const head = sealedHead(1, generation, text.length + 16);
-  const body = side.registry.sender(1)?.seal(head, [Buffer.from(text)]) ?? [];
+  const body = Buffer.concat(side.registry.sender(1)?.seal(head, [Buffer.from(text)]) ?? []);
   return { head, body };
 }

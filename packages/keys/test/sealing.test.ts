@@ -24,18 +24,18 @@ const INFO: KeyInfo = {
 const LIMIT = 66_560;
 
 describe('an envelope', () => {
-  it('gives its plaintext back, whatever the parts on either side', () => {
+  it('gives its plaintext back, whatever the parts that were sealed', () => {
     const { sealer, opener } = pair();
     const parts = fc.array(fc.uint8Array({ maxLength: 600 }), { minLength: 1, maxLength: 8 });
     fc.assert(
-      fc.property(parts, fc.array(fc.nat(4000)), (plaintext, cuts) => {
+      fc.property(parts, (plaintext) => {
         const whole = Buffer.concat(plaintext);
         fc.pre(whole.length > 0);
         const head = sealedHead(1, 0, whole.length + 16);
         const sealed = sealer.seal(head, plaintext);
         expect(sealed).toHaveLength(plaintext.length + 1);
         expect(sealed.at(-1)).toHaveLength(sealer.overhead);
-        expect(Buffer.concat(opener.open(head, cut(Buffer.concat(sealed), cuts))).equals(whole)).toBe(true);
+        expect(whole.equals(opener.open(head, Buffer.concat(sealed)))).toBe(true);
       }),
     );
     expect(opener.opened).toBe(sealer.sealed);
@@ -47,7 +47,7 @@ describe('an envelope', () => {
       return { opener, sealed: ['a', 'b', 'c'].map((text) => envelope(sealer, text)) };
     };
     const opens = (opener: Opener, { head, body }: Envelope) =>
-      Buffer.concat(opener.open(head, body)).toString();
+      Buffer.from(opener.open(head, body)).toString();
     const right = one();
     expect(right.sealed.map((sealed) => opens(right.opener, sealed))).toEqual(['a', 'b', 'c']);
     for (const order of [[1], [0, 0], [0, 2], [0, 1, 1]]) {
@@ -69,22 +69,21 @@ describe('an envelope', () => {
   it('does not survive a change of any byte of head, ciphertext or tag, and then nothing opens', () => {
     const { sealer } = pair();
     const sealed = envelope(sealer, 'twenty bytes of text');
-    const whole = Buffer.concat([sealed.head, ...sealed.body]);
+    const whole = Buffer.concat([sealed.head, sealed.body]);
     for (let offset = 0; offset < whole.length; offset++) {
       const changed = Uint8Array.from(whole);
       changed[offset] = (changed[offset] ?? 0) ^ (1 << (offset % 8));
       const opener = new Opener(INFO, KEYS());
-      expect(() => opener.open(changed.subarray(0, 10), [changed.subarray(10)])).toThrow(failure('envelope'));
+      expect(() => opener.open(changed.subarray(0, 10), changed.subarray(10))).toThrow(failure('envelope'));
       expect(() => opener.open(sealed.head, sealed.body)).toThrow(failure('envelope'));
     }
   });
 
   it('C17: has a tag of 16 bytes', () => {
     const { head, body } = envelope(pair().sealer, 'some text');
-    const whole = Buffer.concat(body);
     for (const tag of [0, 4, 8, 12]) {
-      const short = whole.subarray(0, whole.length - 16 + tag);
-      expect(() => new Opener(INFO, KEYS()).open(head, [short])).toThrow(failure('envelope'));
+      const short = body.subarray(0, body.length - 16 + tag);
+      expect(() => new Opener(INFO, KEYS()).open(head, short)).toThrow(failure('envelope'));
     }
   });
 
@@ -95,12 +94,10 @@ describe('an envelope', () => {
     expect(() => sealer.seal(head, [new Uint8Array(LIMIT + 1)])).toThrow(KeyError);
     expect(() => sealer.seal(head.subarray(1), [new Uint8Array(1)])).toThrow(KeyError);
     expect(sealer.sealed).toBe(0);
-    const full = sealer.seal(head, [new Uint8Array(LIMIT)]);
-    expect(Buffer.concat(opener.open(head, full))).toHaveLength(LIMIT);
+    const full = Buffer.concat(sealer.seal(head, [new Uint8Array(LIMIT)]));
+    expect(opener.open(head, full)).toHaveLength(LIMIT);
     for (const length of [0, 15, 16, LIMIT + 17]) {
-      expect(() => new Opener(INFO, KEYS()).open(head, [new Uint8Array(length)])).toThrow(
-        failure('envelope'),
-      );
+      expect(() => new Opener(INFO, KEYS()).open(head, new Uint8Array(length))).toThrow(failure('envelope'));
     }
   });
 
@@ -114,7 +111,7 @@ describe('an envelope', () => {
       const nonce = Uint8Array.from(iv, (byte, index) => byte ^ (number[index] ?? 0));
       const additional = Buffer.concat([Buffer.from('keymux/1 sealed\0'), Buffer.of(direction), head]);
       const opened = openAes256Gcm(key, nonce, additional, body);
-      expect(opened && Buffer.concat(opened).toString()).toBe(`envelope ${counter}`);
+      expect(opened && Buffer.from(opened).toString()).toBe(`envelope ${counter}`);
     }
   });
 });
@@ -161,10 +158,10 @@ describe.skipIf(!collisions)('H9: a ciphertext that is valid under many keys', (
       const head = sealedHead(1, 0, (ct.length + tag.length) / 2);
       for (const bytes of keys) {
         const key = aeadKey(unhex(bytes));
-        expect(openAes256Gcm(key, unhex(iv), unhex(aad), [unhex(ct), unhex(tag)])).toBeDefined(); // AES-GCM itself commits to no key
+        expect(openAes256Gcm(key, unhex(iv), unhex(aad), unhex(ct + tag))).toBeDefined(); // AES-GCM itself commits to no key
         for (const direction of [1, 2]) {
           const opener = new Opener(INFO, { key, iv: unhex(iv), direction });
-          expect(() => opener.open(head, [unhex(ct), unhex(tag)])).toThrow(failure('envelope'));
+          expect(() => opener.open(head, unhex(ct + tag))).toThrow(failure('envelope'));
           tried++;
         }
       }
@@ -199,7 +196,7 @@ describe.skipIf(!collisions)('H9: a ciphertext that is valid under many keys', (
 
 interface Envelope {
   readonly head: Uint8Array;
-  readonly body: readonly Uint8Array[];
+  readonly body: Uint8Array;
 }
 
 function KEYS(): DirectionKeys {
@@ -215,12 +212,7 @@ function pair(limits?: { envelopes: number; blocks: number }) {
 
 function envelope(sealer: Sealer, text: string): Envelope {
   const head = sealedHead(1, 0, text.length + 16);
-  return { head, body: sealer.seal(head, [Buffer.from(text)]) };
-}
-
-function cut(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
-  const places = [0, ...cuts.map((place) => place % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
-  return places.slice(1).map((end, index) => bytes.subarray(places[index], end));
+  return { head, body: Buffer.concat(sealer.seal(head, [Buffer.from(text)])) };
 }
 
 function failure(reason: string) {

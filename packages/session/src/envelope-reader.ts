@@ -39,7 +39,7 @@ export class EnvelopeReader {
     if (key === undefined) {
       throw keyFailure(`an envelope under key ${keyId}, generation ${generation}, which is not established`);
     }
-    for (const part of plaintextOf(key, item)) this.#inside.push(part);
+    this.#inside.push(plaintextOf(key, item));
     this.#key = key;
     this.#head = item.head;
     this.#atStart = true;
@@ -94,7 +94,7 @@ export class EnvelopeReader {
 }
 
 /** Nothing comes out before the tag is verified; whatever goes wrong is one and the same error (rule R4). */
-function plaintextOf(key: ReceiveKey, item: SealedItem): Uint8Array[] {
+function plaintextOf(key: ReceiveKey, item: SealedItem): Uint8Array {
   try {
     return key.open(item.head, item.body);
   } catch (error) {

@@ -281,7 +281,7 @@ export class FrontSession {
     const { keyId, head, body } = item;
     if (!this.#keys.has(keyId)) throw keyFailure(`an envelope under key ${keyId}, of which there was no run`);
     this.#clientDigest.update(head);
-    this.#keys.get(keyId)?.pass([head, ...body]);
+    this.#keys.get(keyId)?.pass([head, body]);
   }
 
   // To the client
@@ -297,7 +297,7 @@ export class FrontSession {
   #passSealed({ keyId, head, body }: SealedItem): void {
     this.#unanswered.delete(keyId);
     this.#ownDigest.update(head);
-    this.#output.push(head, ...body);
+    this.#output.push(head, body);
   }
 
   #linkOver(link: FrontLink, status: number, reason: string): void {

@@ -45,7 +45,7 @@ export interface ReceiveKey {
   /** Envelopes opened so far in this generation. */
   readonly opened: number;
   /** Opens an envelope; hands out plaintext only after the tag is verified, and throws otherwise. */
-  open(head: Uint8Array, body: readonly Uint8Array[]): Uint8Array[];
+  open(head: Uint8Array, body: Uint8Array): Uint8Array;
 }
 
 /** What the key registry reports when the session polls it, in order. */

@@ -138,7 +138,7 @@ export class Receiver {
         return true;
       }
       this.#behind.push(kept(item));
-      this.#behindBytes += item.kind === 'control' ? item.bytes.length : item.length;
+      this.#behindBytes += lengthOf(item);
     }
     return false;
   }
@@ -234,9 +234,15 @@ export class Receiver {
   }
 }
 
+/** What an item counts for while it waits. */
+function lengthOf(item: Item): number {
+  if (item.kind === 'data') return item.length;
+  return item.kind === 'control' ? item.bytes.length : item.body.length;
+}
+
 /** An item that outlives the chunk it came in. */
 function kept(item: Item): Item {
   if (item.kind === 'control') return item;
-  if (item.kind === 'sealed') return { ...item, body: item.body.map((piece) => new Uint8Array(piece)) };
+  if (item.kind === 'sealed') return { ...item, body: new Uint8Array(item.body) };
   return { ...item, payload: new Uint8Array(item.payload) };
 }

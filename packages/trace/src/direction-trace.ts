@@ -113,13 +113,13 @@ export class DirectionTrace {
   }
 
   *#sealed(item: SealedItem, time: number): Generator<TraceRecord> {
-    const { keyId, generation, head, body, length } = item;
+    const { keyId, generation, head, body } = item;
     const plaintext = this.#keys.open(keyId, generation, head, body);
     yield {
-      ...this.#base(time, 'SEALED', SEALED_HEAD_LENGTH + length),
-      fields: { keyId, generation, plaintext: length - TAG_LENGTH, opened: plaintext !== undefined },
+      ...this.#base(time, 'SEALED', SEALED_HEAD_LENGTH + body.length),
+      fields: { keyId, generation, plaintext: body.length - TAG_LENGTH, opened: plaintext !== undefined },
     };
-    for (const part of plaintext ?? []) this.#inside.push(part);
+    if (plaintext !== undefined) this.#inside.push(plaintext);
     yield* this.#frames(this.#inside, time, { keyId, generation });
   }
 

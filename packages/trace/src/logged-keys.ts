@@ -11,12 +11,7 @@ export class LoggedKeys {
   }
 
   /** The plaintext of the next envelope of a key; undefined if the log has no key for it. */
-  open(
-    keyId: number,
-    generation: number,
-    head: Uint8Array,
-    body: readonly Uint8Array[],
-  ): Uint8Array[] | undefined {
+  open(keyId: number, generation: number, head: Uint8Array, body: Uint8Array): Uint8Array | undefined {
     const name = `${keyId} ${generation}`;
     if (this.#found.has(name)) return attempt(this.#found.get(name), head, body);
     // A log can be of several sessions, in which an ID means different keys: the first envelope tells which.
@@ -33,11 +28,7 @@ export class LoggedKeys {
   }
 }
 
-function attempt(
-  key: ReceiveKey | undefined,
-  head: Uint8Array,
-  body: readonly Uint8Array[],
-): Uint8Array[] | undefined {
+function attempt(key: ReceiveKey | undefined, head: Uint8Array, body: Uint8Array): Uint8Array | undefined {
   try {
     return key?.open(head, body);
   } catch {

@@ -88,7 +88,7 @@ class Reader {
       }
       const inside = new FrameDecoder({ place: 'inside' });
       const key = this.#keyOf(item.keyId, item.generation);
-      for (const part of key.open(item.head, item.body)) inside.push(part);
+      inside.push(key.open(item.head, item.body));
       for (let inner = inside.next(); inner !== undefined; inner = inside.next()) yield inner;
       must(!inside.midFrame, 'an envelope ends inside a frame');
     }

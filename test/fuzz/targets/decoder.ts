@@ -79,7 +79,7 @@ function collect(item: Item, frames: Plain[]): void {
     frames.push(Object.fromEntries(fields) as Plain);
   } else if (item.kind === 'sealed') {
     const { keyId, generation } = item;
-    frames.push({ type: 'sealed', keyId, generation, body: item.body.map(hex).join('') });
+    frames.push({ type: 'sealed', keyId, generation, body: hex(item.body) });
   } else {
     const { streamId, fin, payload, first, last } = item;
     const begun = first ? undefined : frames.pop();

@@ -124,14 +124,14 @@ class View {
     this.frames.set(name, (this.frames.get(name) ?? 0) + 1);
   }
 
-  #sealed({ keyId, head, body, length }: SealedItem, side: Side, depth: number): void {
-    this.sealedBytes += head.length + length;
+  #sealed({ keyId, head, body }: SealedItem, side: Side, depth: number): void {
+    this.sealedBytes += head.length + body.length;
     const traces = this[side];
     if (traces.sealed === undefined || depth > traces.sealed.depth)
       traces.sealed = { depth, keyIds: new Set(), longest: Buffer.alloc(0) };
     if (depth < traces.sealed.depth) return;
     traces.sealed.keyIds.add(keyId);
-    if (length > traces.sealed.longest.length) traces.sealed.longest = Buffer.concat(body);
+    if (body.length > traces.sealed.longest.length) traces.sealed.longest = Buffer.from(body);
   }
 
   #control({ frame, bytes }: ControlItem, headers: HeaderDecompressor, side: Side, depth: number): void {

@@ -160,13 +160,13 @@ class SymmetricState {
   }
 
   decryptAndHash(ciphertext: Uint8Array): Uint8Array {
-    let plaintext: readonly Uint8Array[] | undefined = [ciphertext];
-    if (this.#key !== undefined) {
-      plaintext = openAes256Gcm(aeadKey(this.#key), this.#nonce(), this.#hash, [ciphertext]);
-    }
+    const plaintext =
+      this.#key === undefined
+        ? ciphertext
+        : openAes256Gcm(aeadKey(this.#key), this.#nonce(), this.#hash, ciphertext);
     if (plaintext === undefined) throw keyFailure('wrong-key');
     this.mixHash(ciphertext);
-    return concat(...plaintext);
+    return plaintext;
   }
 
   split(): Secret {

@@ -81,9 +81,8 @@ export class ProofSeal {
   /** The proof in the last bytes of `frame`. Throws KeyError (session) unless it was made for this run by who took part in it. */
   read(frame: Uint8Array): Proof {
     const body = frame.subarray(frame.length - PROOF_LENGTH);
-    const opened = openAes256Gcm(this.#key, this.#iv, this.#transcript, [body]);
-    if (opened === undefined) throw keyFailure('changed');
-    const plain = concat(...opened);
+    const plain = openAes256Gcm(this.#key, this.#iv, this.#transcript, body);
+    if (plain === undefined) throw keyFailure('changed');
     const identity = plain.subarray(0, ED25519_KEY_LENGTH);
     const signature = plain.subarray(ED25519_KEY_LENGTH, ED25519_KEY_LENGTH + ED25519_SIGNATURE_LENGTH);
     const mac = plain.subarray(ED25519_KEY_LENGTH + ED25519_SIGNATURE_LENGTH);

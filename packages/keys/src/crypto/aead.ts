@@ -40,37 +40,28 @@ export function sealAes256Gcm(
 }
 
 /**
- * Decrypts `body`, which is ciphertext and then the tag, split anywhere. Returns undefined if the tag is not right: no
- * byte of plaintext leaves before that is known, and none survives it.
+ * Decrypts `body`, which is ciphertext and then the tag. Returns undefined if the tag is not right: no byte of plaintext leaves
+ * before that is known, and none survives it.
  */
 export function openAes256Gcm(
   key: AeadKey,
   nonce: Uint8Array,
   additional: Uint8Array,
-  body: readonly Uint8Array[],
-): Uint8Array[] | undefined {
-  let length = -TAG_LENGTH;
-  for (const part of body) length += part.length;
+  body: Uint8Array,
+): Uint8Array | undefined {
+  const length = body.length - TAG_LENGTH;
   if (length < 0) return undefined;
   const decipher = createDecipheriv('aes-256-gcm', key, checkedNonce(nonce), OPTIONS);
   decipher.setAAD(additional);
-  const tag = new Uint8Array(TAG_LENGTH);
-  const opened: Uint8Array[] = [];
-  let offset = 0;
-  for (const part of body) {
-    const text = Math.min(part.length, Math.max(0, length - offset));
-    if (text > 0) opened.push(decipher.update(text < part.length ? part.subarray(0, text) : part));
-    if (text < part.length) tag.set(part.subarray(text), offset + text - length);
-    offset += part.length;
-  }
-  decipher.setAuthTag(tag);
+  const text = decipher.update(body.subarray(0, length));
+  decipher.setAuthTag(body.subarray(length));
   try {
     decipher.final();
   } catch {
-    for (const part of opened) part.fill(0);
+    text.fill(0);
     return undefined;
   }
-  return opened;
+  return text;
 }
 
 // Node accepts IVs of any length and hashes them into a nonce.

@@ -1,4 +1,4 @@
-import { ascii } from '../bytes.ts';
+import { ascii, concat } from '../bytes.ts';
 import {
   aeadKey,
   bcryptPbkdf,
@@ -132,7 +132,7 @@ function decrypt({ cipher, salt, rounds, body, tag }: Envelope, passphrase: Uint
   const [key, iv] = [material.subarray(0, 32), material.subarray(32)];
   try {
     if (cipher === AES_CTR) return decryptAes256Ctr(key, iv, body);
-    const [plain] = openAes256Gcm(aeadKey(key), iv, new Uint8Array(0), [body, tag]) ?? [];
+    const plain = openAes256Gcm(aeadKey(key), iv, new Uint8Array(0), concat(body, tag));
     if (plain === undefined) throw new PassphraseError(true);
     return plain;
   } finally {
