@@ -1,13 +1,5 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  hkdfSync,
-  type KeyObject,
-} from 'node:crypto';
-import { KEY_LENGTH } from './messages.ts';
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { X25519Key } from '@keymux/keys';
 
 // State is sealed for the one process that takes it (spec 13.12): whoever relays it, or gets a dump of who does, has ciphertext.
 
@@ -15,21 +7,15 @@ const TAG_LENGTH = 16;
 
 /** A key pair that a taker makes for one hand-over. */
 export class OneTimeKey {
-  readonly #privateKey: KeyObject;
-  readonly publicKey: Uint8Array;
-
-  constructor() {
-    const { privateKey } = generateKeyPairSync('x25519');
-    this.#privateKey = privateKey;
-    this.publicKey = rawOf(privateKey);
-  }
+  readonly #key = X25519Key.generate();
+  readonly publicKey = this.#key.publicValue;
 
   /** Opens the parts that `sealTo` has made, in their order. Throws if one is not what was sealed. */
   opener(
     name: Uint8Array,
     giverKey: Uint8Array,
   ): (part: number, last: boolean, sealed: Uint8Array) => Uint8Array {
-    const key = sharedKey(this.#privateKey, giverKey, name, giverKey, this.publicKey);
+    const key = sharedKey(this.#key, giverKey, name, giverKey, this.publicKey);
     return (part, last, sealed) => {
       const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(part), { authTagLength: TAG_LENGTH });
       decipher.setAAD(aadOf(part, last));
@@ -51,9 +37,9 @@ export interface PartSealer {
 
 /** Seals to the key of a taker, by a key pair of which nothing is left when this is. Throws if the taker's key is none. */
 export function sealTo(name: Uint8Array, takerKey: Uint8Array): PartSealer {
-  const pair = generateKeyPairSync('x25519');
-  const publicKey = rawOf(pair.privateKey);
-  const key = sharedKey(pair.privateKey, takerKey, name, publicKey, takerKey);
+  const ours = X25519Key.generate();
+  const publicKey = ours.publicValue;
+  const key = sharedKey(ours, takerKey, name, publicKey, takerKey);
   return {
     publicKey,
     seal: (part, last, bytes) => {
@@ -65,30 +51,18 @@ export function sealTo(name: Uint8Array, takerKey: Uint8Array): PartSealer {
 }
 
 function sharedKey(
-  ours: KeyObject,
+  ours: X25519Key,
   theirs: Uint8Array,
   name: Uint8Array,
   giver: Uint8Array,
   taker: Uint8Array,
 ): Uint8Array {
-  const secret = diffieHellman({ privateKey: ours, publicKey: publicOf(theirs) });
+  const secret = ours.agree(theirs);
+  if (secret === undefined) throw new Error('the key of the other side is of small order');
   const info = Buffer.concat([Buffer.from('keymux/1 hand-over'), giver, taker]);
   const key = new Uint8Array(hkdfSync('sha256', secret, name, info, 32));
   secret.fill(0);
   return key;
-}
-
-/** The public key, by its definition (RFC 7748, 6.1): to export a key that was just made can lock up the process (see X25519Key of @keymux/keys). */
-function rawOf(privateKey: KeyObject): Uint8Array {
-  return diffieHellman({ privateKey, publicKey: BASE_POINT });
-}
-
-const BASE_POINT = publicOf(Uint8Array.of(9, ...new Uint8Array(KEY_LENGTH - 1)));
-
-function publicOf(raw: Uint8Array): KeyObject {
-  if (raw.length !== KEY_LENGTH) throw new Error('this is no X25519 key');
-  const x = Buffer.from(raw).toString('base64url');
-  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
 }
 
 /** Parts are numbered, and each key is for one hand-over. */

@@ -7,7 +7,7 @@ export {
   SHARED_KEY_PREFERENCE,
 } from './algorithm-ids.ts';
 export { secretBytes } from './bytes.ts';
-export { MovableSha256 } from './crypto.ts';
+export { MovableSha256, X25519Key } from './crypto.ts';
 export { describeNego, type NegoDescription, offerOf } from './describe-message.ts';
 export type { SealLimits } from './envelope.ts';
 export {

@@ -10,7 +10,7 @@ import {
 export const X25519_LENGTH = 32;
 
 /**
- * One side's ephemeral X25519 key (RFC 7748). One object serves one run. The private key is a KeyObject: it lives outside the
+ * One side's ephemeral X25519 key (RFC 7748). One object serves one run or hand-over. The private key is a KeyObject: it lives outside the
  * JavaScript heap and does not print its bytes.
  */
 export class X25519Key {
@@ -40,7 +40,7 @@ export class X25519Key {
 
   /**
    * The secret shared with the holder of `peer`, 32 bytes; undefined if it is all zero, because `peer` is of small order: then
-   * it would be the same whatever this side's key is (RFC 7748, 6.1).
+   * it would be the same whatever this side's key is (RFC 7748, 6.1). Throws RangeError if `peer` has another length than 32.
    */
   agree(peer: Uint8Array): Uint8Array | undefined {
     if (peer.length !== X25519_LENGTH) throw new RangeError('an X25519 public value has 32 bytes');
