@@ -22,6 +22,7 @@ export class Taker {
   readonly #timeout: number;
   readonly #runs = new Map<string, Taking>();
   #refusal: string | undefined;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(
     channel: Channel,
@@ -40,6 +41,11 @@ export class Taker {
   /** Refuses what is offered from now on; what was accepted before is taken. */
   refuse(reason: string): void {
     this.#refusal = reason;
+  }
+
+  /** Resolves when nothing that was accepted is on its way any more: it was taken, or nothing comes of it. */
+  async over(): Promise<void> {
+    while (this.#runs.size > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   #receive(message: Message, handle: SocketHandle | undefined): void {
@@ -99,6 +105,7 @@ export class Taker {
     const run = this.#runs.get(name);
     this.#runs.delete(name);
     run?.close();
+    if (this.#runs.size === 0) for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
 

@@ -1,9 +1,8 @@
 import { type AddressInfo, Socket } from 'node:net';
-import { type Channel, give, type Take, Taker } from '@keymux/hand-over';
+import { type Channel, type Take, Taker } from '@keymux/hand-over';
 import { type AuditEntry, KeeperServer, RemoteKeeper } from '@keymux/keeper';
 import type { KeptKey, KeyHolder } from '@keymux/keys';
-import type { Movable } from '@keymux/streams';
-import { Collector } from './collector.ts';
+import { Giving, type Sessions } from './giving.ts';
 import { type Order, orderSchema, type Report } from './messages.ts';
 import type { Port } from './port.ts';
 
@@ -16,20 +15,18 @@ export interface Prepared {
 }
 
 /** What a worker serves with. */
-export interface WorkerService {
+export interface WorkerService extends Sessions {
   listen(options: { readonly handle: object }): Promise<AddressInfo | string>;
   /** Reads what other options name, and changes nothing. */
   prepare(settings: Settings): Promise<Prepared>;
-  /** Takes no more connections; resolves when those that came before are sessions, or closed. */
-  stopListening(): Promise<void>;
-  /** All sessions that can be given to another process. */
-  movable(): readonly Movable[];
-  /** Has new sessions given to other processes by `pass`. */
-  handOn(pass: (movable: Movable) => Promise<void>): void;
   /** Who goes on with those of another process, by kind. */
   readonly takes: Readonly<Record<string, Take>>;
   /** Takes nothing more and resolves when all sessions have ended. `within` is how long they have, in milliseconds, if not as long as is configured. */
-  close(options?: { readonly within?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
+}
+
+interface CloseOptions {
+  readonly within?: number;
 }
 
 /** What a keeper's process has. */
@@ -115,15 +112,22 @@ export function runWorker(
   { create, explain, channel, accepts = false }: WorkerRoleOptions,
 ): Promise<void> {
   const links = new Links(port);
+  const giving = channel && new Giving(channel);
   let service: WorkerService | undefined;
   let taker: Taker | undefined;
   let prepared: Prepared | undefined;
+  const end = async (options?: CloseOptions): Promise<void> => {
+    await service?.close(options);
+    // A session on its way is nobody's here, and lost if this process ends.
+    await Promise.all([giving?.over(), taker?.over()]);
+    await service?.close(options); // what has come meanwhile, or stayed after all
+  };
   return run(port, { explain }, async (order, handle) => {
     switch (order.type) {
       case 'begin': {
         const keeper = await RemoteKeeper.connect({ connect: (signal) => links.open(signal) });
         service = await create(order.settings, keeper);
-        if (channel !== undefined && accepts) giveNew(service, channel);
+        if (accepts) giving?.giveNew(service);
         else if (channel !== undefined) taker = new Taker(channel, service.takes);
         return { type: 'ready' };
       }
@@ -146,49 +150,18 @@ export function runWorker(
         return undefined;
       case 'retire':
         taker?.refuse('it is ending');
-        if (service !== undefined && channel !== undefined) await giveAll(service, channel);
+        if (service !== undefined) await giving?.giveAll(service, taker?.over());
         // As nobody waits for it, what could not be given has all the time that it needs, unless `drain` comes.
-        await service?.close({ within: Number.POSITIVE_INFINITY });
+        await end({ within: Number.POSITIVE_INFINITY });
         return 'over';
       case 'drain':
         taker?.refuse('it is ending');
-        await service?.close();
+        await end();
         return 'over';
       default:
         return undefined;
     }
   });
-}
-
-/** Milliseconds until what goes on in a session must let it go; else it stays, and is drained. */
-const PATIENCE = 10_000;
-
-/** Gives new sessions away, and keeps nothing of them for long. */
-function giveNew(service: WorkerService, channel: Channel): void {
-  const collector = new Collector();
-  service.handOn((movable) => give(movable, channel, { timeout: PATIENCE }).finally(() => collector.soon()));
-}
-
-/** Hand-overs at a time: a taker takes a thousand at most. */
-const LANES = 256;
-
-/** Gives away all sessions that can be, those of the last connections too. */
-async function giveAll(service: WorkerService, channel: Channel): Promise<void> {
-  const tried = new Set<object | undefined>();
-  const giveThose = async (): Promise<void> => {
-    const left = service
-      .movable()
-      .filter(({ sockets: [carrier] }) => !tried.has(carrier) && tried.add(carrier));
-    const lane = async (): Promise<void> => {
-      for (let next = left.shift(); next !== undefined; next = left.shift())
-        await give(next, channel, { timeout: PATIENCE }).catch(() => undefined); // then it is drained here
-    };
-    await Promise.all(Array.from({ length: LANES }, lane));
-  };
-  const stopped = service.stopListening();
-  await giveThose();
-  await stopped;
-  await giveThose();
 }
 
 /** Connections to the keeper, which the admin has to bring. */
