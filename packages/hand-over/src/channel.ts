@@ -36,12 +36,12 @@ export class Channel extends EventEmitter<ChannelEvents> {
 
   /**
    * Sends; `done` is called when that has succeeded or failed, but not if the channel closes first. What is sent to who is gone is lost without an error:
-   * `close` tells.
+   * `close` tells. A handle that is closed before it is its turn is not sent, nor the message.
    */
-  send(message: Message, handle?: SocketHandle, done?: () => void): void {
+  send(message: Message, handle?: SocketHandle, done?: (error?: Error | null) => void): void {
     if (this.closed) return;
     // By this form net.Native, a handle as it is: neither side makes a socket of it, which would begin to read.
-    this.#port.send?.(message, handle as never, {}, () => done?.());
+    this.#port.send?.(message, handle as never, {}, (error) => done?.(error));
   }
 }
 

@@ -36,6 +36,9 @@ export async function give(movable: Movable, channel: Channel, options: GiveOpti
   }
 }
 
+/** What a giver hears: of the other process, or that a socket could not be sent there. */
+type Answer = Message | { readonly type: 'unsent' };
+
 class Giving {
   readonly #movable: Movable;
   readonly #channel: Channel;
@@ -43,7 +46,7 @@ class Giving {
   readonly #to: string | undefined;
   /** Drawn for this hand-over. */
   readonly #name = randomBytes(NAME_LENGTH);
-  readonly #inbox = new Inbox<Message>();
+  readonly #inbox = new Inbox<Answer>();
   readonly #deadline = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #takerKey: Uint8Array | undefined;
@@ -97,9 +100,13 @@ class Giving {
     if (handle === undefined) return setImmediate(); // closed just now: whoever has it hears of that in a turn, and asks no more for it
     const place = places.size;
     if (place === MAX_SOCKETS) throw new Error('it has too many connections');
-    places.set(socket, place);
-    this.#channel.send({ type: 'hand-over.socket', name: this.#text, place }, handle);
-    await this.#answer('hand-over.have');
+    this.#channel.send({ type: 'hand-over.socket', name: this.#text, place }, handle, (error) => {
+      if (error) this.#inbox.put({ type: 'unsent' });
+    });
+    const { type } = await this.#answer('hand-over.have', 'unsent');
+    if (type === 'hand-over.have') places.set(socket, place);
+    else if (handleOf(socket) !== undefined) throw new Error('a connection could not be sent');
+    else await setImmediate(); // closed while others were sent before it: as above
   }
 
   /** Sends the state. From the first part on nobody but the taker can go on with the session. */
@@ -160,11 +167,12 @@ class Giving {
     this.#channel.send(message);
   }
 
-  /** The next message, which must be this one. */
-  async #answer<T extends Message['type']>(type: T): Promise<Extract<Message, { type: T }>> {
+  /** The next message, which must be one of these. */
+  async #answer<T extends Answer['type']>(...types: readonly T[]): Promise<Extract<Answer, { type: T }>> {
     const message = await this.#inbox.next();
     if (message.type === 'hand-over.refused') throw new Error(message.reason);
-    if (message.type !== type) throw new Error(`${message.type} came where ${type} had to`);
-    return message as Extract<Message, { type: T }>;
+    if (!types.includes(message.type as T))
+      throw new Error(`${message.type} came where ${types.join(' or ')} had to`);
+    return message as Extract<Answer, { type: T }>;
   }
 }

@@ -1,6 +1,7 @@
-import type { ChildProcess } from 'node:child_process';
-import { EventEmitter } from 'node:events';
-import { Socket } from 'node:net';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { type AddressInfo, connect, createServer, Socket } from 'node:net';
+import { handleOf } from '@keymux/streams';
 import { beforeEach, expect, test } from 'vitest';
 import { Channel, type Message } from '../src/index.ts';
 
@@ -66,4 +67,30 @@ test('what is said beside hand-overs is left to others, with its handles', () =>
   port.emit('message', 'hand-over.socket', socket);
   expect(heard).toEqual([]);
   expect([handle.closed, socket.destroyed]).toEqual([false, false]);
+});
+
+test('a handle that is closed while it waits for its turn is not sent, which whoever sends it is told', async () => {
+  const child = spawn(process.execPath, ['-e', 'process.on("message", (_, handle) => handle.close())'], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const server = createServer().listen(0, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const sockets = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')] as const;
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const channel = new Channel(child);
+    const sent = sockets.map(
+      (socket) =>
+        new Promise((resolve) =>
+          channel.send(SOCKET as Message, handleOf(socket), (error) => resolve(!error)),
+        ),
+    );
+    sockets[1].destroy();
+    expect(await Promise.all(sent)).toEqual([true, false]);
+    sockets[0].destroy();
+  } finally {
+    child.kill('SIGKILL');
+    server.close();
+  }
 });
