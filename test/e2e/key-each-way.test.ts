@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { Keyring, LocalKeeper, readKeyFile } from '@keymux/keys';
@@ -100,6 +101,20 @@ describe('S5: mutual authentication with a key for each half of a stream', () =>
     expect(sealedUnder(readCapture(tap.only).down.frames)).toEqual(['sealed:3', 'sealed:2']);
   });
 
+  test('a host whose key the client has retired negotiates another', async () => {
+    const { tap, client, keys } = await ownKeyFor(HOST, ['initiator', 'responder']);
+    const ask = async () => {
+      const answer = await client.request({ host: HOST, path: '/', key: keys.get(HOST) });
+      expect(await bodyOf(answer)).toBe(SECRET);
+      return answer.security.received.key as KeyInfo;
+    };
+    const retired = once(client.session, 'retired');
+    client.session.retire(await ask());
+    expect(await retired).toEqual([2]);
+    expect((await ask()).keyId).toBe(4);
+    expect(sealedUnder(readCapture(tap.only).down.frames)).toEqual(['sealed:2', 'sealed:4']);
+  });
+
   test('a client that takes no prompt gets no answer under its own key instead', async () => {
     const { tap, client, keys } = await ownKeyFor(HOST, ['initiator']);
     const request = client.request({ host: HOST, path: '/', key: keys.get(HOST) });
@@ -178,7 +193,7 @@ describe('--key-each-way is refused', () => {
     [['--host', HOST, '--key-each-way', HOST]],
     [['--host', 'b.test', '--key-each-way', HOST, '--anonymous']],
   ])('%j', async (args) => {
-    const { code, stderr } = await keymuxInside(['origin', ...args]);
+    const { code, stderr } = await keymuxInside(['origin', '--listen', '127.0.0.1:0', ...args]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--key-each-way a\.test.*--key a\.test=FILE/);
   });

@@ -222,7 +222,7 @@ function bodyOf(stream: MuxStream): Readable {
   return body;
 }
 
-/** Negotiates the host's key from the server's side (spec 5.5), once a session. */
+/** Negotiates the host's key from the server's side (spec 5.5), once a session unless the client refuses or retires it. */
 async function prompt(session: MuxSession, host: HostOptions): Promise<KeyInfo> {
   const { promptLabel: label, name: authority, promptAlgorithm: algorithm = SHARED_KEY_PREFERENCE } = host;
   if (label === undefined) throw new SealingUnavailableError(`host ${authority} has no key to prompt with`);
@@ -233,8 +233,14 @@ async function prompt(session: MuxSession, host: HostOptions): Promise<KeyInfo> 
   prompted.set(session, known);
   const running = known.get(authority) ?? session.negotiate({ algorithm, label, authority });
   known.set(authority, running);
-  running.catch(() => known.delete(authority)); // the next request may try again
-  return running;
+  const forget = (): void => {
+    if (known.get(authority) === running) known.delete(authority);
+  };
+  running.catch(forget); // the next request may try again
+  const key = await running;
+  if (session.key(key.keyId) !== undefined) return key;
+  forget(); // the client has retired it
+  return prompt(session, host);
 }
 
 const prompted = new WeakMap<MuxSession, Map<string, Promise<KeyInfo>>>();
