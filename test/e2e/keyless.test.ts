@@ -122,7 +122,14 @@ describe('a keeper on another machine', () => {
       /--keeper-key is for a keeper elsewhere/,
     ],
   ])('refuses, and says why: %s', async (_what, options, status, reason) => {
-    const { code, stderr } = await keymuxInside(['origin', '--host', ALPHA, ...options()]);
+    const { code, stderr } = await keymuxInside([
+      'origin',
+      '--listen',
+      '127.0.0.1:0',
+      '--host',
+      ALPHA,
+      ...options(),
+    ]);
     expect([code, stderr]).toEqual([status, expect.stringMatching(reason)]);
   });
 
@@ -143,7 +150,8 @@ describe('a keeper on another machine', () => {
       }
       return undefined;
     };
-    const { code, stderr } = await keymuxInside(['origin', '--host', BETA, ...byKey(keys.link)]);
+    const listen = ['--listen', '127.0.0.1:0'];
+    const { code, stderr } = await keymuxInside(['origin', ...listen, '--host', BETA, ...byKey(keys.link)]);
     meddle = undefined;
     expect(answered).toBe(true);
     expect([code, stderr]).toEqual([4, expect.stringMatching(/a frame of stream 1 under key 0/)]);
