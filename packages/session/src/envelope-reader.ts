@@ -16,8 +16,8 @@ export class EnvelopeReader {
   #atStart = false;
   /** No frame of it was anything but padding. */
   #idle = false;
-  /** RETIRE was in it. */
-  #retired = false;
+  /** A KEY_NEGO frame was in it. */
+  #complete = false;
   /** What KEY_UPDATE must say, if this is the first envelope of a generation that follows another. */
   #expectedUpdate: number | undefined;
 
@@ -44,7 +44,7 @@ export class EnvelopeReader {
     this.#head = item.head;
     this.#atStart = true;
     this.#idle = true;
-    this.#retired = false;
+    this.#complete = false;
     this.#expectedUpdate =
       key.opened === 1 && generation > 0 ? this.#keys?.receiver(keyId, generation - 1)?.opened : undefined;
   }
@@ -59,16 +59,16 @@ export class EnvelopeReader {
 
   /** A frame of the open envelope is going to be handled. `update` is the count of a KEY_UPDATE. */
   enterFrame(isPadding: boolean, update: number | undefined): void {
-    if (this.#retired && !isPadding) throw keyFailure('a frame after RETIRE');
+    if (this.#complete && !isPadding) throw keyFailure('a frame behind KEY_NEGO in its envelope');
     if (this.#atStart) this.#enterGeneration(update);
     else if (update !== undefined) throw keyFailure('KEY_UPDATE is not the first frame');
     this.#atStart = false;
     this.#idle &&= isPadding;
   }
 
-  /** RETIRE was the last frame that its sender sealed under this key (spec 3.3). */
-  retired(): void {
-    this.#retired = true;
+  /** A KEY_NEGO frame was in it, behind which there is only padding: what it makes takes effect between envelopes (spec 4.3). */
+  complete(): void {
+    this.#complete = true;
   }
 
   /** The first envelope of a generation says how many the generation before it had (spec 4.3). */

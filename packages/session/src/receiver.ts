@@ -206,7 +206,7 @@ export class Receiver {
         return;
       case 'key-nego':
         if (this.#state.link && key === undefined) throw protocolError('a KEY_NEGO frame without a digest');
-        if (frame.retire) this.#envelope.retired();
+        this.#envelope.complete();
         this.#control.keyNego(frame, bytes, digestBefore as Uint8Array, key);
         return;
       case 'key-switch':

@@ -5,6 +5,15 @@ import { SessionPair } from '../../../test/support/session-pair.ts';
 import { expectFailure } from './support.ts';
 
 const ping: ScriptFrame = { type: 'ping', id: 1 };
+const nego: ScriptFrame = {
+  type: 'key-nego',
+  keyId: 7,
+  algorithm: 9,
+  fin: false,
+  reject: false,
+  retire: false,
+  data: new Uint8Array(0),
+};
 
 /** A server whose peer has sent one PING in the clear; key 1 is a connection key, key 3 speaks for a host, key 5 is early. */
 function server(): ScriptedPeer {
@@ -128,24 +137,23 @@ describe('the peer’s session frames', () => {
     expect(peer.sees()).toMatchObject([{ under: 1, type: 'ping' }]);
   });
 
+  test('KEY_NEGO is the last frame of its envelope, but for padding (spec 4.3)', () => {
+    const peer = switched();
+    peer.seals(1, ping, nego, { type: 'padding', length: 3 });
+    expect(peer.session.error).toBeUndefined();
+    const { types } = peer;
+    peer.seals(1, { ...nego, keyId: 9 }, ping);
+    expect(peer.types).toEqual([...types, 'error']);
+    expectFailure(peer, 'KEY_FAILURE');
+  });
+
   const forged: [string, ScriptFrame][] = [
     ['PING', ping],
     ['an answer to PING', { type: 'ping', id: 2 }],
     ['SETTINGS', { type: 'settings', clear: false, entries: [{ id: 4, value: 0, flags: 0 }] }],
     ['GOAWAY', { type: 'goaway', lastGoodId: 0, status: 0 }],
     ['WINDOW_UPDATE', { type: 'window-update', streamId: 0, delta: 1 }],
-    [
-      'KEY_NEGO',
-      {
-        type: 'key-nego',
-        keyId: 7,
-        algorithm: 9,
-        fin: false,
-        reject: false,
-        retire: false,
-        data: new Uint8Array(0),
-      },
-    ],
+    ['KEY_NEGO', nego],
   ];
 
   test.each(forged)('%s in the clear after it: the only outcome is an error (H2)', (_name, frame) => {

@@ -97,14 +97,15 @@ describe('KEY_NEGO of a busy key', () => {
     expect(peer.session.wantsInput).toBe(false);
   });
 
-  test('inside an envelope waits with the rest of the envelope', () => {
+  test('inside an envelope waits with the rest of the envelope, and what follows', () => {
     const peer = server();
     peer.establish({ keyId: 9 });
     peer.seals(9, peer.controlSwitch(0));
     peer.sees();
     peer.keys.slow = true;
     peer.keys.stall(5);
-    peer.seals(9, { type: 'ping', id: 1 }, nego(5), { type: 'ping', id: 3 });
+    peer.seals(9, { type: 'ping', id: 1 }, nego(5), { type: 'padding', length: 3 });
+    peer.seals(9, { type: 'ping', id: 3 });
     peer.seals(9, { type: 'ping', id: 5 });
     expect(peer.sees()).toMatchObject([{ type: 'ping', id: 1 }]);
     peer.keys.resume(5);
