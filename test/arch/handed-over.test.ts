@@ -15,7 +15,7 @@ const FILES = [
   ),
   ...[
     ...['registry', 'negotiator', 'established-key', 'sealer', 'opener', 'envelope', 'schedule', 'key-ids'],
-    ...['key-info', 'message-log', 'event-queue', 'run', 'secret'],
+    ...['key-info', 'message-log', 'event-queue', 'run', 'runs', 'outbox', 'renegotiation', 'secret'],
   ].map((name) => `packages/keys/src/${name}.ts`),
 ];
 
@@ -36,6 +36,8 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   Joined: 'the decoder writes what is collected',
   EventQueue: 'must be empty',
   Run: 'a run in progress is not handed over',
+  Runs: 'must be empty',
+  Renegotiation: 'holds nothing of its own',
 };
 
 /** Fields that `save` does not name, each with what becomes of it. */
@@ -80,7 +82,9 @@ const NOT_NAMED: Readonly<Record<string, string>> = {
   'HeaderDecompressor.#mostBytes': 'configuration of the next owner',
   'EstablishedKey.#environment': 'configuration of the next owner',
   'KeyRegistry.#events': 'must be empty',
+  'KeyRegistry.#renegotiation': 'holds nothing of its own',
   'Negotiator.#options': 'configuration of the next owner',
+  'Outbox.#events': 'another part',
   'EnvelopeCounter.nonce': 'written again for every envelope',
   'EnvelopeCounter.additional': 'written again for every envelope',
   'EnvelopeCounter.#iv': 'the keys of the direction',
@@ -109,7 +113,6 @@ const NOT_NAMED: Readonly<Record<string, string>> = {
   'FrameDecoder.#handedOut': 'between two calls nothing of it is wanted',
   'HeaderDecompressor.#failure': 'a session that is over is not handed over',
   'Negotiator.#runs': 'must be empty',
-  'Negotiator.#now': 'only for runs',
   'Negotiator.#over': 'a session that is over is not handed over',
   'Sealer.#last': 'such a sealer is not written',
   // Sums and links.

@@ -62,6 +62,12 @@ export function keyFailure(reason: FailureReason, detail?: string, cause?: unkno
   return new KeyError('ERR_KEYMUX_KEY_FAILURE', message, { scope: 'session', reason, cause });
 }
 
+/** What a keeper throws or rejects with, if it is not a KeyError, is its own trouble and not the peer's. */
+export function asKeyError(error: unknown): KeyError {
+  if (error instanceof KeyError) return error;
+  return keyFailure('keeper', error instanceof Error ? error.message : undefined, error);
+}
+
 /** A call that cannot be carried out; nothing has changed and nothing was sent. */
 export function usageError(message: string, code: KeyErrorCode = 'ERR_KEYMUX_KEY_USAGE'): KeyError {
   return new KeyError(code, message);

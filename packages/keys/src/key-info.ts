@@ -25,6 +25,11 @@ export interface KeyInfo {
   readonly restrictions?: Restrictions;
 }
 
+/** For comparison: by level, then forward secrecy. */
+export function strength({ level, forwardSecrecy }: KeyInfo): number {
+  return LEVELS.indexOf(level) * 2 + (forwardSecrecy ? 1 : 0);
+}
+
 export function saveKeyInfo(writer: StateSink, info: KeyInfo): void {
   writer.u8(info.keyId);
   writer.u8(info.generation);

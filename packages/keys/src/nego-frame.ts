@@ -72,8 +72,15 @@ export function decodeNego(bytes: Uint8Array): NegoFrame {
   };
 }
 
+/** Whether a frame, which is known to be sound, is a RETIRE. */
+export function isRetire(bytes: Uint8Array): boolean {
+  return ((bytes[FLAGS] ?? 0) & RETIRE) !== 0;
+}
+
 /** Control bit, version 3, type 0x004B. */
 const CONTROL_KEY_NEGO = 0x8003004b;
+/** Where the flags are. */
+const FLAGS = 4;
 const FIN = 1;
 const REJECT = 2;
 const RETIRE = 4;

@@ -1,23 +1,24 @@
-import { ALGORITHMS } from './algorithms.ts';
-import { KeyError, keyFailure, usageError } from './errors.ts';
+import { asKeyError, type KeyError, keyFailure, usageError } from './errors.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import {
   isRenegotiation,
   type Keeper,
   type Offer,
-  RENEGOTIATION_TIMEOUT,
   type RunContext,
   type RunSecret,
   type Step,
 } from './keeper.ts';
+import { keeperStep } from './keeper-step.ts';
 import { KeyIds } from './key-ids.ts';
 import type { MessageLog } from './message-log.ts';
 import type { NegoFrame } from './nego-frame.ts';
 import type { ClientGate, Pass } from './negotiation-gate.ts';
 import { checkOffer } from './offer.ts';
+import { Outbox } from './outbox.ts';
 import { decodeReject, encodeReject, REJECT_REASON } from './reject.ts';
 import { Run } from './run.ts';
+import { Runs } from './runs.ts';
 import type { StateSink, StateSource } from './state-port.ts';
 
 export interface NegotiateOptions {
@@ -70,17 +71,16 @@ export interface Renegotiable {
 export class Negotiator {
   readonly #options: NegotiatorOptions;
   readonly #ids: KeyIds;
-  /** Runs that are not over. */
-  readonly #runs = new Map<number, Run>();
-  /** Whose messages the session has been asked to send, in order; undefined for those of no run. */
-  readonly #unsent: (Run | undefined)[] = [];
+  readonly #runs: Runs;
+  readonly #outbox: Outbox;
   #depth: number;
-  #now = 0;
   #over = false;
 
   constructor(options: NegotiatorOptions) {
     this.#options = options;
     this.#ids = new KeyIds(options.side);
+    this.#runs = new Runs(options.runTimeout);
+    this.#outbox = new Outbox(options.events);
     this.#depth = options.depth;
   }
 
@@ -182,7 +182,7 @@ export class Negotiator {
 
   /** Asks the session to turn a first frame down. */
   reject({ keyId, algorithm }: NegoFrame, reason: number): void {
-    this.#send(undefined, {
+    this.#outbox.put(undefined, {
       keyId,
       algorithm,
       fin: true,
@@ -194,7 +194,7 @@ export class Negotiator {
 
   /** The next message that the session was asked to send is on the wire: what its step made takes effect. */
   sent(bytes: Uint8Array, digestBefore: Uint8Array): void {
-    const run = this.#unsent.shift();
+    const run = this.#outbox.takeSent();
     if (run === undefined) return;
     run.sent(bytes, digestBefore);
     const { step } = run;
@@ -203,23 +203,12 @@ export class Negotiator {
   }
 
   nextDeadline(): number | undefined {
-    let next: number | undefined;
-    for (const run of this.#runs.values()) {
-      const deadline = run.deadline ?? this.#now;
-      if (next === undefined || deadline < next) next = deadline;
-    }
-    return next;
+    return this.#runs.nextDeadline();
   }
 
   handleDeadline(now: number): void {
-    this.#now = now;
-    for (const run of this.#runs.values()) {
-      run.deadline ??= now + this.#timeout(run);
-      if (now >= run.deadline) {
-        this.fail(run.context.keyId, keyFailure('timeout'));
-        return;
-      }
-    }
+    const run = this.#runs.overdue(now);
+    if (run !== undefined) this.fail(run.context.keyId, keyFailure('timeout'));
   }
 
   /** The one end of everything that a peer can do wrong. */
@@ -241,28 +230,24 @@ export class Negotiator {
     if (this.#over) return 'its negotiations have failed';
     if (this.#runs.size > 0) return 'a negotiation is in progress';
     // Of a run that was given up: its frame goes out all the same, and is not known as ours where it was not written down.
-    return this.#unsent.some((run) => run !== undefined)
-      ? 'a message of a negotiation has to be sent'
-      : undefined;
+    return this.#outbox.hasMessages ? 'a message of a negotiation has to be sent' : undefined;
   }
 
   save(writer: StateSink): void {
     writer.u8(this.#depth);
     this.#ids.save(writer);
-    writer.u16(this.#unsent.length);
+    this.#outbox.save(writer);
   }
 
   load(reader: StateSource): void {
     this.#depth = reader.u8();
     this.#ids.load(reader);
-    this.#unsent.length = 0;
-    // REJECTs, which are of no run. Each is a frame that the session has still to send.
-    for (let left = reader.u16(); left > 0; left--) this.#unsent.push(undefined);
+    this.#outbox.load(reader);
   }
 
   close(): void {
     this.#over = true;
-    for (const run of [...this.#runs.values()]) this.#endRun(run);
+    for (const run of [...this.#runs]) this.#endRun(run);
   }
 
   #addRun(
@@ -277,7 +262,7 @@ export class Negotiator {
       { role, initiator, depth, keyId, generation, algorithm, peerName, peerAddress },
       messages,
     );
-    this.#runs.set(keyId, run);
+    this.#runs.add(run);
     return run;
   }
 
@@ -287,26 +272,20 @@ export class Negotiator {
   }
 
   #begin(run: Run, offer: Offer, now: number | undefined): void {
-    if (now !== undefined) run.deadline = now + this.#timeout(run);
+    if (now !== undefined) this.#runs.startClock(run, now);
     this.#ask(run, () => this.#options.keeper.start(run.context, offer));
   }
 
   #respond(run: Run, bytes: Uint8Array, digestBefore: Uint8Array, now: number): void {
-    run.deadline = now + this.#timeout(run);
+    this.#runs.startClock(run, now);
     run.heard(bytes, digestBefore);
     this.#ask(run, () => this.#options.keeper.accept(run.context, bytes));
-  }
-
-  #timeout(run: Run): number {
-    return isRenegotiation(run.context) ? RENEGOTIATION_TIMEOUT : this.#options.runTimeout;
   }
 
   /** Whether the peer may begin a run: in this session, and with all that this server does for it and for others. */
   #admit(renegotiation: boolean): { readonly refused?: number; readonly pass?: Pass | undefined } {
     const { gate, maxPeerRuns } = this.#options;
-    let peerRuns = 0;
-    for (const { context } of this.#runs.values()) if (context.role === 'responder') peerRuns++;
-    if (peerRuns >= maxPeerRuns) return { refused: REJECT_REASON.TOO_MANY_RUNS };
+    if (this.#runs.ofPeer >= maxPeerRuns) return { refused: REJECT_REASON.TOO_MANY_RUNS };
     if (gate === undefined) return {};
     const pass = gate.enter(renegotiation);
     return pass === undefined ? { refused: REJECT_REASON.NOT_NOW } : { pass };
@@ -325,19 +304,12 @@ export class Negotiator {
   /** Puts a step into the keeper's hands. Whatever comes of it, even an exception, comes later and as an event. */
   #ask(run: Run, question: () => Promise<Step>): void {
     run.phase = 'keeper';
-    const work = workOf(run);
-    const ask = (): void => {
-      void (async () => checkedStep(await question()))().then(
-        (step) => {
-          if (!step.send?.reject) run.pass?.spend(work);
-          this.#answered(run, step);
-        },
-        (error: unknown) => this.#refused(run, error),
-      );
-    };
-    const turn = this.#options.gate?.turn(work);
-    if (turn === undefined) ask();
-    else void turn.then(() => isOver(run) || ask());
+    void keeperStep(run, this.#options.gate, question).then(
+      (step) => {
+        if (step !== undefined) this.#answered(run, step);
+      },
+      (error: unknown) => this.#refused(run, error),
+    );
   }
 
   #answered(run: Run, step: Step): void {
@@ -368,12 +340,15 @@ export class Negotiator {
       run.step = step;
     }
     const { keyId, algorithm } = run.context;
-    this.#send(reject ? undefined : run, { keyId, algorithm, fin, reject, retire: false, renegotiate, data });
-  }
-
-  #send(run: Run | undefined, frame: NegoFrame): void {
-    this.#unsent.push(run);
-    this.#options.events.push({ type: 'send', frame });
+    this.#outbox.put(reject ? undefined : run, {
+      keyId,
+      algorithm,
+      fin,
+      reject,
+      retire: false,
+      renegotiate,
+      data,
+    });
   }
 
   #refused(run: Run, reason: unknown): void {
@@ -394,19 +369,16 @@ export class Negotiator {
   #finish(run: Run, step: Step): void {
     run.phase = step.done ? 'over' : 'peer';
     if (step.done) {
-      this.#runs.delete(run.context.keyId);
+      this.#runs.delete(run);
       run.pass?.leave();
     }
     for (const secret of step.secrets) this.#options.install(run, secret);
   }
 
   #endRun(run: Run): void {
-    run.phase = 'over';
-    for (const { secret } of run.step?.secrets ?? []) secret.wipe();
-    run.step = undefined;
-    run.pass?.leave();
+    run.end();
     if (run.handle !== undefined) this.#abandon(run.handle);
-    this.#runs.delete(run.context.keyId);
+    this.#runs.delete(run);
   }
 
   #abandon(handle: number): void {
@@ -416,30 +388,4 @@ export class Negotiator {
       // A keeper that is gone has forgotten the run as well.
     }
   }
-}
-
-/** Tokens for the step that a run has come to. */
-function workOf({ context, heardLast }: Run): number {
-  if (heardLast === undefined) return 1;
-  return ALGORITHMS.get(context.algorithm)?.messages[heardLast]?.work ?? 0;
-}
-
-function isOver({ phase }: Run): boolean {
-  return phase === 'over';
-}
-
-/** What a keeper rejects with, if it is not a KeyError, is its own trouble and not the peer's. */
-export function asKeyError(error: unknown): KeyError {
-  if (error instanceof KeyError) return error;
-  return keyFailure('keeper', error instanceof Error ? error.message : undefined, error);
-}
-
-/** A keeper may be another program: what it answers is looked at before it is used. Throws KeyError, or TypeError for what is no answer at all. */
-function checkedStep(step: Step): Step {
-  const { run, secrets, send } = step;
-  const sound = send === undefined || send.data instanceof Uint8Array;
-  if (!Number.isInteger(run) || !Array.isArray(secrets) || !sound) {
-    throw keyFailure('keeper', 'its answer is malformed');
-  }
-  return step;
 }

@@ -1,24 +1,23 @@
 import type { SealLimits } from './envelope.ts';
-import { keyFailure, usageError } from './errors.ts';
+import { asKeyError, keyFailure, usageError } from './errors.ts';
 import {
   type Carried,
   EstablishedKey,
   type Installed,
   type KeyEnvironment,
-  renegotiable,
   type Side,
 } from './established-key.ts';
 import { EventQueue } from './event-queue.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type Keeper } from './keeper.ts';
-import type { KeyInfo } from './key-info.ts';
+import { type KeyInfo, strength } from './key-info.ts';
 import type { KeyLog } from './key-log.ts';
-import type { NegoFrame } from './nego-frame.ts';
+import { isRetire, type NegoFrame } from './nego-frame.ts';
 import type { ClientGate } from './negotiation-gate.ts';
-import { asKeyError, type NegotiateOptions, Negotiator } from './negotiator.ts';
+import { type NegotiateOptions, Negotiator } from './negotiator.ts';
 import type { ReceiveKey } from './opener.ts';
 import type { RegistryEvent } from './registry-event.ts';
-import { REJECT_REASON } from './reject.ts';
+import { Renegotiation, type RenegotiationState } from './renegotiation.ts';
 import type { Run } from './run.ts';
 import type { SendKey } from './sealer.ts';
 import type { Secret } from './secret.ts';
@@ -56,6 +55,7 @@ export class KeyRegistry {
   readonly #environment: KeyEnvironment;
   readonly #events = new EventQueue();
   readonly #negotiator: Negotiator;
+  readonly #renegotiation: Renegotiation;
   readonly #keys = new Map<number, EstablishedKey>();
 
   constructor(options: KeyRegistryOptions) {
@@ -81,6 +81,7 @@ export class KeyRegistry {
       install: (run, secret) => this.#keyOf(run).install(run, secret),
       revoke: (keyId) => this.#revoke(keyId),
     });
+    this.#renegotiation = new Renegotiation(this.#negotiator, this.#events);
   }
 
   /** Called, never from within a call to the registry, when `poll` or `busy` may have something new. */
@@ -112,22 +113,8 @@ export class KeyRegistry {
    * that the peer has yet to move to it. Returns which. `now` as for `negotiate`. Throws KeyError (usage): ERR_KEYMUX_KEY_EXHAUSTED after generation 255, ERR_KEYMUX_KEY_USAGE
    * if the key is not established for sending, retired, or of ALG 1.
    */
-  renegotiate(keyId: number, now?: number): 'begun' | 'in progress' | 'made' {
-    const key = this.#keys.get(keyId);
-    if (key?.sender === undefined || key.receiveRetired || this.#negotiator.over) {
-      throw usageError(`key ${keyId} is not established for sending, or it is retired`);
-    }
-    if (!renegotiable(key)) {
-      throw usageError(`key ${keyId} is of ALG 1, which has no renegotiation; negotiate another key`);
-    }
-    if (key.generation === LAST_GENERATION) {
-      const message = `key ${keyId} has used all its generations; negotiate another key`;
-      throw usageError(message, 'ERR_KEYMUX_KEY_EXHAUSTED');
-    }
-    if (this.#negotiator.run(keyId) !== undefined) return 'in progress';
-    if (!key.settled) return key.sender.generation === key.generation ? 'made' : 'in progress';
-    this.#negotiator.renegotiate(key, now);
-    return 'begun';
+  renegotiate(keyId: number, now?: number): RenegotiationState {
+    return this.#renegotiation.begin(keyId, this.#keys.get(keyId), now);
   }
 
   /** How much the newest generation of a key has carried. */
@@ -151,7 +138,7 @@ export class KeyRegistry {
     const key = this.#keys.get(frame.keyId);
     try {
       if (key !== undefined && frame.retire) this.#onRetire(key, run, frame);
-      else if (frame.renegotiate) this.#onRenegotiation(key, run, frame, bytes, digestBefore, now);
+      else if (frame.renegotiate) this.#renegotiation.receive(key, frame, bytes, digestBefore, now);
       else if (run !== undefined) this.#negotiator.continue(run, frame, bytes, digestBefore);
       else if (key !== undefined) throw keyFailure('unexpected');
       else this.#negotiator.accept(frame, bytes, digestBefore, now);
@@ -162,7 +149,7 @@ export class KeyRegistry {
 
   /** A frame that a `send` event asked for is on the wire; `digestBefore` is this side's session digest just before it. */
   sent(keyId: number, bytes: Uint8Array, digestBefore: Uint8Array): void {
-    if (((bytes[FLAGS] ?? 0) & RETIRE) === 0) {
+    if (!isRetire(bytes)) {
       this.#negotiator.sent(bytes, digestBefore);
       return;
     }
@@ -182,10 +169,7 @@ export class KeyRegistry {
    * way (spec 3.2). While a key is renegotiated, only what comes under the new generation does (spec 3.14).
    */
   busy(keyId: number, generation?: number): boolean {
-    const run = this.#negotiator.run(keyId);
-    if (run === undefined || !run.busy || !isRenegotiation(run.context)) return run?.busy ?? false;
-    if (run.phase !== 'keeper' || run.unheardOf) return false;
-    return generation === undefined || generation === run.context.generation;
+    return this.#negotiator.run(keyId)?.holds(generation) ?? false;
   }
 
   /** When `handleDeadline` wants to be called, on the clock of `now`. May lie in the past. */
@@ -340,42 +324,6 @@ export class KeyRegistry {
     this.#dropRetired(key);
   }
 
-  /** The peer asks for a new generation; perhaps both sides do, or this one has just retired the key (spec 3.14). */
-  #onRenegotiation(
-    key: EstablishedKey | undefined,
-    run: Run | undefined,
-    frame: NegoFrame,
-    bytes: Uint8Array,
-    digestBefore: Uint8Array,
-    now: number,
-  ): void {
-    const negotiator = this.#negotiator;
-    if (key === undefined) throw keyFailure('key-id', `renegotiation of key ID ${frame.keyId}`);
-    if (key.algorithm !== frame.algorithm || key.receiveRetired || key.messages.has(bytes)) {
-      throw keyFailure('unexpected');
-    }
-    const asking = run !== undefined && isRenegotiation(run.context) && run.asking;
-    if (run !== undefined && !asking) throw keyFailure('unexpected');
-    const wins = run !== undefined && !run.unheardOf && negotiator.isOwn(key.keyId);
-    if (wins || key.sendRetired) {
-      const ignored = wins ? run : key;
-      if (ignored.ignored) throw keyFailure('unexpected');
-      ignored.ignored = true;
-      key.messages.add(bytes);
-      return;
-    }
-    const gaveUp = negotiator.drop(key.keyId);
-    if (!key.settled) throw keyFailure('unexpected');
-    if (!renegotiable(key) || key.generation === LAST_GENERATION) {
-      negotiator.reject(frame, REJECT_REASON.NO_RENEGOTIATION);
-      return;
-    }
-    const reason = negotiator.acceptRenegotiation(key, frame, bytes, digestBefore, now);
-    // Nothing takes the place of this side's own run; who waits for it must hear of that.
-    if (reason !== undefined && gaveUp)
-      this.#events.push({ type: 'rejected', keyId: key.keyId, reason, algorithms: [] });
-  }
-
   #keyOf(run: Run): EstablishedKey {
     const known = this.#keys.get(run.context.keyId);
     if (known !== undefined) return known;
@@ -405,14 +353,4 @@ export class KeyRegistry {
   }
 }
 
-function strength(info: KeyInfo): number {
-  return LEVELS[info.level] * 2 + (info.forwardSecrecy ? 1 : 0);
-}
-
 const SIDES: readonly Side[] = ['client', 'server'];
-const LEVELS = { none: 0, passive: 1, authenticated: 2 } as const;
-/** Where the flags of a control frame are, and the one that says RETIRE (spec 1.1, 1.5). */
-const FLAGS = 4;
-const RETIRE = 4;
-/** Generations are 8 bits. */
-const LAST_GENERATION = 255;

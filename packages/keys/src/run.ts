@@ -45,9 +45,12 @@ export class Run {
     this.messages = messages;
   }
 
-  /** Whether the peer must not be listened to on this key ID now (spec 3.2). */
-  get busy(): boolean {
-    return this.phase === 'keeper' || this.phase === 'unsent';
+  /** Whether an envelope of the key under `generation`, or without one a KEY_NEGO frame, must wait (spec 3.2). */
+  holds(generation?: number): boolean {
+    if (this.phase !== 'keeper' && this.phase !== 'unsent') return false;
+    if (!isRenegotiation(this.context)) return true;
+    if (this.phase === 'unsent' || this.unheardOf) return false;
+    return generation === undefined || generation === this.context.generation;
   }
 
   /** Whether this side has asked, and has not heard an answer. */
@@ -75,6 +78,14 @@ export class Run {
   sent(frame: Uint8Array, digestBefore: Uint8Array): void {
     this.#remember(frame);
     this.#note(this.context.role, digestBefore);
+  }
+
+  /** Nothing of it is wanted any more: wipes what it made and has not sent. */
+  end(): void {
+    this.phase = 'over';
+    for (const { secret } of this.step?.secrets ?? []) secret.wipe();
+    this.step = undefined;
+    this.pass?.leave();
   }
 
   /** So that a copy can be told. Those of a key's first run say that they are no renegotiation, and are refused for that once there is a key. */
