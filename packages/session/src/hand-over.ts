@@ -3,7 +3,7 @@ import { PEER_FLOW_CONTROL, type SessionConfig, sessionConfig } from './config.t
 import { UsageError } from './errors.ts';
 import type { KeyPort, RunningHash } from './key-port.ts';
 import type { ResumeHash } from './saved-hash.ts';
-import type { Role } from './state.ts';
+import type { Role, SessionState } from './state.ts';
 import type { WindowShare } from './window-growth.ts';
 
 /** What `freeze` has to be told. */
@@ -53,21 +53,27 @@ const MAGIC = Uint8Array.from('keymux/1 session', (char) => char.charCodeAt(0));
 const VERSION = 2;
 const ID_LENGTH = 16;
 
-/** Sections (spec 13.2). */
+/** Sections (spec 13.2), in their order. The first two are read before there is a session. */
 export const SECTION = { TOLD: 1, KEYS: 2, STATE: 3, SENDER: 4, RECEIVER: 5, SESSION: 6 } as const;
 
 export function handOverError(reason: string): UsageError {
   return new UsageError('ERR_KEYMUX_HAND_OVER', reason);
 }
 
-/** The blob that `write` makes the contents of. If it throws, nothing of it stays behind. */
-export function writeBlob(id: Uint8Array, write: (writer: StateWriter) => void): Uint8Array {
+/** The blob of a session, of whose sections `write` makes those behind its keys. If that throws, nothing of it stays behind. */
+export function writeBlob(
+  id: Uint8Array,
+  { role, config, keys }: SessionState,
+  write: (writer: StateWriter) => void,
+): Uint8Array {
   if (id.length !== ID_LENGTH) throw handOverError(`the name of a hand-over has ${ID_LENGTH} bytes`);
   const writer = new StateWriter();
   try {
     writer.raw(MAGIC);
     writer.u16(VERSION);
     writer.raw(id);
+    writer.section(SECTION.TOLD, () => saveTold(writer, role, config));
+    writer.section(SECTION.KEYS, () => writer.optional(keys, (port) => port.save(writer)));
     write(writer);
     return writer.finish();
   } catch (error) {
@@ -76,13 +82,28 @@ export function writeBlob(id: Uint8Array, write: (writer: StateWriter) => void):
   }
 }
 
-/** What `read` makes of the blob. It is wiped, whatever comes of it: it is good for one attempt. Throws UsageError `ERR_KEYMUX_HAND_OVER`. */
-export function readBlob<T>(blob: Uint8Array, read: (reader: StateReader) => T): T {
+/**
+ * What `read` makes of the blob, from the sections behind the keys on. It is wiped, whatever comes of it: it is good for one attempt. Throws
+ * UsageError `ERR_KEYMUX_HAND_OVER`; then the keys are closed.
+ */
+export function readBlob<T>(
+  blob: Uint8Array,
+  loadKeys: ThawOptions['loadKeys'],
+  read: (reader: StateReader, told: Told, keys: KeyPort | undefined) => T,
+): T {
+  let keys: KeyPort | undefined;
   try {
     const reader = new StateReader(blob);
     readHead(reader);
-    return read(reader);
+    const told = reader.section(SECTION.TOLD, () => loadTold(reader));
+    reader.section(SECTION.KEYS, () => {
+      keys = reader.optional(() => readKeys(reader, loadKeys));
+    });
+    const made = read(reader, told, keys);
+    reader.end();
+    return made;
   } catch (error) {
+    keys?.close();
     throw unusable(error);
   } finally {
     blob.fill(0);
@@ -121,13 +142,18 @@ function readHead(reader: StateReader): Uint8Array {
   return reader.raw(ID_LENGTH);
 }
 
-export function saveTold(writer: StateWriter, role: Role, config: SessionConfig): void {
+function readKeys(reader: StateReader, loadKeys: ThawOptions['loadKeys']): KeyPort {
+  if (loadKeys !== undefined) return loadKeys(reader);
+  throw reader.malformed('it has keys, and nothing here goes on with them');
+}
+
+function saveTold(writer: StateWriter, role: Role, config: SessionConfig): void {
   writer.u8(ROLES.indexOf(role));
   for (const field of TOLD_FIELDS) writer.u32(config[field]);
   writer.u8(PEER_FLOW_CONTROL.indexOf(config.peerFlowControl));
 }
 
-export function loadTold(reader: StateReader): Told {
+function loadTold(reader: StateReader): Told {
   const role = ROLES[reader.u8(ROLES.length - 1)] as Role;
   const fields = Object.fromEntries(TOLD_FIELDS.map((field) => [field, reader.u32()])) as Record<
     ToldField,

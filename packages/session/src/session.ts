@@ -1,37 +1,26 @@
-import {
-  GOAWAY,
-  type Goaway,
-  type HeaderList,
-  RST,
-  type StateReader,
-  type StateWriter,
-} from '@keymux/frames';
+import { GOAWAY, type HeaderList, RST, type StateReader, type StateWriter } from '@keymux/frames';
 import { type OpenOptions, type ReplyOptions, StreamCommands } from './commands.ts';
 import { CLEAR } from './control-binding.ts';
-import { carrierEnded, handedOver, overload, type SessionError, silent, toSessionError } from './errors.ts';
+import { Departure } from './departure.ts';
+import { carrierEnded, handedOver, overload, type SessionError, toSessionError } from './errors.ts';
 import type { SessionEvent } from './events.ts';
 import { Fifo } from './fifo.ts';
-import { FrameClock } from './frame-clock.ts';
 import {
   type FreezeOptions,
   handOverError,
-  loadTold,
   readBlob,
   SECTION,
-  saveTold,
   type ThawOptions,
   writeBlob,
 } from './hand-over.ts';
-import { KeepAlive } from './keep-alive.ts';
 import { KeyProgress } from './key-progress.ts';
-import { OutputClock } from './output-clock.ts';
+import { PeerTimeouts } from './peer-timeouts.ts';
 import { Receiver } from './receiver.ts';
 import { Retirement } from './retirement.ts';
 import type { ResumeHash } from './saved-hash.ts';
 import { Sender } from './sender.ts';
 import { announcement, firstStreamId, initialState, type SessionOptions } from './session-options.ts';
-import { StalledStreams } from './stalled-streams.ts';
-import { letGo, loadState, removeStream, type SessionState, saveState } from './state.ts';
+import { letGo, loadState, type SessionState, saveState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
 /** Payload of a peer without windows that may wait to be consumed, in bytes. */
@@ -57,42 +46,27 @@ export class Session {
   readonly #keyProgress: KeyProgress;
   readonly #retirement: Retirement;
   readonly #commands: StreamCommands;
-  readonly #keepAlive: KeepAlive;
-  readonly #frameClock: FrameClock;
-  readonly #outputClock: OutputClock;
-  readonly #stalledStreams: StalledStreams;
+  readonly #timeouts: PeerTimeouts;
+  readonly #departure: Departure;
   readonly #events = new Fifo<SessionEvent>();
   #nextPingId: number;
-  /** What our GOAWAY named. */
-  #lastGoodId: number | undefined;
-  #drainBy: number | undefined;
-  /** The time for draining is up. */
-  #drained = false;
   /** The carrier has ended, and what it brought before is still waiting for a key. */
   #endPending = false;
   #error: SessionError | undefined;
-  #farewellSaid = false;
 
   constructor(options: SessionOptions) {
     this.#state = initialState(options, {
       emit: (event) => this.#events.push(event),
       pollKeys: () => this.#keyProgress.poll(),
     });
-    const { role, config, now } = this.#state;
     this.#sender = new Sender(this.#state);
     this.#receiver = new Receiver(this.#state, this.#sender);
     this.#retirement = new Retirement(this.#state, this.#sender);
     this.#keyProgress = new KeyProgress(this.#state, this.#sender, this.#retirement);
     this.#commands = new StreamCommands(this.#state, this.#sender, firstStreamId(options));
-    this.#keepAlive = new KeepAlive(config.keepAlive, config.keepAliveTimeout, now);
-    // A peer without windows is at times not read from, which is not its fault.
-    const frameTimeout = config.peerFlowControl === 'none' ? Number.POSITIVE_INFINITY : config.frameTimeout;
-    this.#frameClock = new FrameClock(frameTimeout, now, { awaited: role === 'server' });
-    // Not reading is all that a peer without windows has to hold us back (spec 2.5).
-    const unbounded = config.peerFlowControl !== 'full';
-    this.#outputClock = new OutputClock(unbounded ? Number.POSITIVE_INFINITY : config.outputTimeout);
-    this.#stalledStreams = new StalledStreams(this.#state, this.#sender);
-    this.#nextPingId = role === 'client' ? 1 : 2;
+    this.#timeouts = new PeerTimeouts(this.#state, this.#sender);
+    this.#departure = new Departure(this.#state, this.#sender);
+    this.#nextPingId = options.role === 'client' ? 1 : 2;
     if (this.#state.link) return; // the front has said what is to be said (spec 10.5)
     this.#sender.session(announcement(this.#state));
     const delta = this.#state.windows.receive(CLEAR).tell();
@@ -106,9 +80,7 @@ export class Session {
     this.#advance(now, () => {
       this.#receiver.push(chunk);
       const handled = this.#receiver.run();
-      // A frame that trickles in is no sign of life: whoever sends it so slowly only holds our memory (Slowloris).
-      if (handled) this.#keepAlive.heard(now);
-      this.#timeFrame(handled);
+      this.#timeouts.received(now, handled, this.#receiver.holdsPart);
       this.#checkQueue();
     });
   }
@@ -124,13 +96,12 @@ export class Session {
 
   /** The carrier has more than it can take, and will say when it is ready again. */
   carrierBlocked(now: number): void {
-    this.#outputClock.blocked(now);
+    this.#timeouts.blocked(now);
   }
 
   /** The carrier has taken everything that it was given: somebody at the other end takes it. */
   carrierReady(now: number = this.#state.now): void {
-    if (this.#outputClock.running) this.#keepAlive.heard(now);
-    this.#outputClock.ready();
+    this.#timeouts.ready(now);
   }
 
   /** The carrier has no more input. An end inside a frame, or with open streams, is an error, never a normal end (spec 4.7). */
@@ -148,12 +119,8 @@ export class Session {
   handleDeadline(now: number): void {
     this.#advance(now, () => {
       this.#state.keys?.handleDeadline(now);
-      if (this.#drainBy !== undefined && now >= this.#drainBy) this.#endDraining();
-      this.#outputClock.check(now);
-      this.#stalledStreams.check(now);
-      if (!this.#reading) return;
-      this.#frameClock.check(now);
-      if (!this.#outputClock.running) this.#checkSilence(now);
+      this.#departure.check(now);
+      if (this.#timeouts.check(now, this.#reading)) this.ping();
     });
   }
 
@@ -172,7 +139,8 @@ export class Session {
   /** Hears what the keys have to say, and goes on with what was waiting for them. */
   #settle(): void {
     this.#keyProgress.poll();
-    if (this.#receiver.waiting && this.#receiver.run()) this.#timeFrame(true);
+    if (this.#receiver.waiting && this.#receiver.run())
+      this.#timeouts.resumed(this.#state.now, this.#receiver.holdsPart);
     this.#retirement.check();
     if (!this.#endPending || this.#receiver.waiting) return;
     this.#endPending = false;
@@ -180,12 +148,8 @@ export class Session {
     this.#state.peerGoneAway = true;
     const open = this.#state.streams.size;
     if (open === 0 && this.#receiver.atFrameBoundary) return;
-    this.#farewellSaid = saidSo; // who has said GOAWAY and left listens no more
+    if (saidSo) this.#departure.sayNothing(); // who has said GOAWAY and left listens no more
     throw carrierEnded(open);
-  }
-
-  #timeFrame(handled: boolean): void {
-    this.#frameClock.received(this.#state.now, { handled, part: this.#receiver.holdsPart });
   }
 
   /** Who makes us say things and does not listen must stop at some time (spec 7.3). */
@@ -195,35 +159,17 @@ export class Session {
       throw overload(`more than ${queuedFrames} frames wait for a peer that does not read`);
   }
 
-  #endDraining(): void {
-    for (const stream of this.#state.streams.values()) this.#sender.reset(stream, RST.CANCEL);
-    this.#drainBy = undefined;
-    this.#drained = true;
-  }
-
-  #checkSilence(now: number): void {
-    const verdict = this.#keepAlive.check(now);
-    if (verdict === 'ask') this.ping();
-    if (verdict === 'give up') throw silent(this.#keepAlive.silence(now));
-  }
-
   #fail(error: SessionError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
-    this.#lastGoodId ??= this.#state.lastPeerStreamId;
-    this.#state.draining = true;
-    for (const stream of this.#state.streams.values()) {
-      this.#state.emit({ type: 'reset', id: stream.id, status: RST.INTERNAL_ERROR, origin: 'local' });
-      removeStream(this.#state, stream);
-    }
-    this.#state.emit({ type: 'error', error });
+    this.#departure.fail(error);
   }
 
   // To the carrier
 
   /** What to write next, about `most` bytes; undefined if there is nothing to write now. */
   output(most = 256 * 1024): Uint8Array[] | undefined {
-    if (this.#error !== undefined) return this.#farewell(this.#error);
+    if (this.#error !== undefined) return this.#departure.farewell(this.#error.status);
     try {
       this.#keyProgress.poll();
       // Where a message of a run is out, a key may have come with it, and more to say.
@@ -233,17 +179,6 @@ export class Session {
       this.#fail(toSessionError(error));
       return this.output(most);
     }
-  }
-
-  #farewell(error: SessionError): Uint8Array[] | undefined {
-    const output = this.#farewellSaid ? undefined : this.#sender.farewell(this.#goaway(error.status));
-    this.#farewellSaid = true;
-    this.#state.keys?.close();
-    return output;
-  }
-
-  #goaway(status: number): Goaway {
-    return { type: 'goaway', lastGoodId: this.#lastGoodId ?? 0, status };
   }
 
   /** Whether more input may be given now. If not, reading should stop; `keysProgressed` or `output` may change it. */
@@ -265,7 +200,7 @@ export class Session {
     if (this.#error !== undefined) return true;
     const { draining, peerGoneAway, streams } = this.#state;
     if (streams.size > 0 || !(draining || peerGoneAway)) return false;
-    return this.#drained || !(this.#sender.pending || this.#outputClock.running);
+    return this.#departure.drained || !(this.#sender.pending || this.#timeouts.outputWaits);
   }
 
   get error(): SessionError | undefined {
@@ -275,13 +210,8 @@ export class Session {
   /** When `handleDeadline` wants to be called. */
   nextDeadline(): number | undefined {
     if (this.#error !== undefined) return undefined;
-    // While we do not read, the peer's silence says nothing; nor while a PING, or what the peer is to answer, may still be here.
-    const silence = this.#outputClock.running ? Number.POSITIVE_INFINITY : this.#keepAlive.deadline;
-    const input = this.#reading ? Math.min(silence, this.#frameClock.deadline) : Number.POSITIVE_INFINITY;
-    const drain = this.#drainBy ?? Number.POSITIVE_INFINITY;
     const keys = this.#state.keys?.nextDeadline() ?? Number.POSITIVE_INFINITY;
-    const stalled = Math.min(this.#outputClock.deadline, this.#stalledStreams.deadline);
-    const next = Math.min(input, stalled, drain, keys);
+    const next = Math.min(this.#timeouts.deadline(this.#reading), this.#departure.deadline, keys);
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
@@ -309,12 +239,9 @@ export class Session {
     this.#advance(now, () => undefined);
     const obstacle = this.handOverObstacle;
     if (obstacle !== undefined) throw handOverError(`the session cannot be handed over: ${obstacle}`);
-    const blob = writeBlob(id, (writer) => this.#save(writer, unsent));
+    const blob = writeBlob(id, this.#state, (writer) => this.#save(writer, unsent));
     this.#error = handedOver();
-    this.#farewellSaid = true;
-    this.#state.draining = true;
-    this.#state.streams.clear();
-    this.#state.keys?.close();
+    this.#departure.handOver();
     return blob;
   }
 
@@ -322,53 +249,25 @@ export class Session {
    * The session that `freeze` has made the blob of: it goes on where that one stood, and its first output is what was unsent. The blob is
    * wiped, also if this throws: UsageError `ERR_KEYMUX_HAND_OVER` if it is cut, changed, of another version, or of keys that are not loaded.
    */
-  static thaw(blob: Uint8Array, { loadKeys, resumeHash, createHash, ...options }: ThawOptions): Session {
-    return readBlob(blob, (reader) => {
-      const { role, config } = reader.section(SECTION.TOLD, () => loadTold(reader));
-      const keys = reader.section(SECTION.KEYS, () =>
-        reader.optional(() => {
-          if (loadKeys === undefined)
-            throw reader.malformed('it has keys, and nothing here goes on with them');
-          return loadKeys(reader);
-        }),
-      );
-      try {
-        const { now, windowShare } = options;
-        const session = new Session({
-          role,
-          config: { ...options.config, ...config },
-          keys,
-          createHash,
-          windowShare,
-          now,
-        });
-        session.#load(reader, resumeHash);
-        reader.end();
-        return session;
-      } catch (error) {
-        keys?.close();
-        throw error;
-      }
+  static thaw(blob: Uint8Array, { loadKeys, resumeHash, config, ...options }: ThawOptions): Session {
+    return readBlob(blob, loadKeys, (reader, { role, config: told }, keys) => {
+      const session = new Session({ ...options, role, config: { ...config, ...told }, keys });
+      session.#load(reader, resumeHash);
+      return session;
     });
   }
 
   #save(writer: StateWriter, unsent: readonly Uint8Array[]): void {
-    const { role, config, keys, now } = this.#state;
-    writer.section(SECTION.TOLD, () => saveTold(writer, role, config));
-    writer.section(SECTION.KEYS, () => writer.optional(keys, () => keys?.save(writer)));
+    const { now } = this.#state;
     writer.section(SECTION.STATE, () => saveState(writer, this.#state));
     writer.section(SECTION.SENDER, () => this.#sender.save(writer, unsent));
     writer.section(SECTION.RECEIVER, () => this.#receiver.save(writer));
     writer.section(SECTION.SESSION, () => {
       this.#keyProgress.save(writer);
       this.#commands.save(writer);
-      this.#keepAlive.save(writer, now);
-      this.#frameClock.save(writer, now);
-      this.#stalledStreams.save(writer);
+      this.#timeouts.save(writer, now);
       writer.u32(this.#nextPingId);
-      writer.optional(this.#lastGoodId, (id) => writer.u32(id));
-      writer.optional(this.#drainBy, (at) => writer.f64(at - now));
-      writer.flag(this.#drained);
+      this.#departure.save(writer, now);
     });
   }
 
@@ -380,13 +279,9 @@ export class Session {
     reader.section(SECTION.SESSION, () => {
       this.#keyProgress.load(reader);
       this.#commands.load(reader);
-      this.#keepAlive.load(reader, now);
-      this.#frameClock.load(reader, now);
-      this.#stalledStreams.load(reader);
+      this.#timeouts.load(reader, now);
       this.#nextPingId = reader.u32();
-      this.#lastGoodId = reader.optional(() => reader.u32());
-      this.#drainBy = reader.optional(() => now + reader.f64());
-      this.#drained = reader.flag();
+      this.#departure.load(reader, now);
     });
   }
 
@@ -505,19 +400,7 @@ export class Session {
     now: number = this.#state.now,
     within: number = this.#state.config.drainTimeout,
   ): void {
-    const drainBy = now + within;
-    if (this.#state.draining) {
-      if (this.#drainBy !== undefined) this.#drainBy = Math.min(this.#drainBy, drainBy);
-      return;
-    }
-    this.#state.now = now;
-    this.#state.draining = true;
-    this.#drainBy = drainBy;
-    this.#lastGoodId = this.#state.lastPeerStreamId;
-    const goaway = this.#goaway(status);
-    // The front passes nothing on that is not sealed, and could not be believed if it did (spec 10.4).
-    if (this.#state.link) for (const keyId of this.#state.hostKeys) this.#sender.ofKey(keyId, goaway);
-    this.#sender.session(goaway);
+    this.#departure.goAway(status, now, within);
   }
 
   /** Ends the session now, telling the peer the error's status. */
