@@ -9,6 +9,7 @@ import type { LoadedKeys } from '../keys.ts';
 import type { Output } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
 import { loadProxy, openKept } from '../route/keepers.ts';
+import { withParty } from '../route/party.ts';
 import { type KeptBy, type ProxyPlan, planKnownHosts, planProxy } from '../route/plan.ts';
 import { connectToProxy } from '../route/route.ts';
 import { serveUntilSignal } from '../serve.ts';
@@ -151,7 +152,7 @@ async function openUplink(
   const name = proxy.address.value;
   const { client, key } = await connectToProxy(proxy, { proxy: keys }, keyLog);
   // The proxy has the last word on an identity, after this side has its key: only an answer under it says that we are let in.
-  if (key !== undefined) await client.session.ping();
+  if (key !== undefined) await withParty(`the proxy ${name}`, () => client.session.ping());
   client.session.on('close', (error) => {
     output.log(
       { event: 'disconnected', error: error?.message },

@@ -12,10 +12,11 @@ import { keyLogFiles } from '../key-log-files.ts';
 import { describeLeg, formatLeg, type Leg } from '../leg.ts';
 import { type Output, printable } from '../output.ts';
 import { loadRoute, openKept } from '../route/keepers.ts';
+import { withParty } from '../route/party.ts';
 import { type HostPlan, planRoute, ROUTE_OPTIONS, type RoutePlan } from '../route/plan.ts';
 import { type Reached, Route } from '../route/route.ts';
 import { openSafeguards, SAFEGUARD_OPTIONS } from '../route/safeguards.ts';
-import type { Target } from '../route/target.ts';
+import { partyOf, type Target } from '../route/target.ts';
 
 /** What `get` takes; `explain` takes the same. */
 export const getSchema = z.object({
@@ -76,18 +77,21 @@ async function fetchAll(config: GetConfig, plan: RoutePlan, output: Output): Pro
 }
 
 async function request(
-  { host, path }: Target,
+  target: Target,
   { client, key }: Reached,
   { method, level }: GetConfig,
   data: Uint8Array | string | undefined,
   headers: HeaderList,
 ): Promise<Response> {
-  return client.request({
-    ...{ host, path, key, headers },
-    method: (method ?? (data === undefined ? 'GET' : 'POST')).toUpperCase(),
-    ...(data === undefined ? {} : { body: data }),
-    ...(level === undefined ? {} : { level }),
-  });
+  const { host, path } = target;
+  return withParty(partyOf(target), () =>
+    client.request({
+      ...{ host, path, key, headers },
+      method: (method ?? (data === undefined ? 'GET' : 'POST')).toUpperCase(),
+      ...(data === undefined ? {} : { body: data }),
+      ...(level === undefined ? {} : { level }),
+    }),
+  );
 }
 
 /** The header for NAME:PASSWORD in a file, which other users of the machine cannot see as they can see arguments. Rejects with KeyError, ConfigError. */

@@ -2,9 +2,10 @@ import { Client } from '@keymux/client';
 import type { KeyLog } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { type RouteKeys, requestFor } from './keepers.ts';
+import { withParty } from './party.ts';
 import type { HostPlan, ProxyPlan, RoutePlan } from './plan.ts';
 import type { Safeguards } from './safeguards.ts';
-import { formatPlace, peerNameOf } from './target.ts';
+import { formatPlace, partyOf, peerNameOf } from './target.ts';
 
 /** A session with the proxy, and the key it was sealed with. */
 export interface Hop {
@@ -82,12 +83,14 @@ export class Route {
     const known = this.#hostKeys.get(name);
     // Behind a front a key can be gone although its session is not (spec 10.3).
     if (known !== undefined && client.session.key(known.keyId) !== undefined) return known;
-    const key = await client.negotiate({
-      ...request,
-      authority: target.hostname,
-      peerName: peerNameOf(target),
-      early: host.early.value,
-    });
+    const key = await withParty(partyOf(target), () =>
+      client.negotiate({
+        ...request,
+        authority: target.hostname,
+        peerName: peerNameOf(target),
+        early: host.early.value,
+      }),
+    );
     this.#hostKeys.set(name, key);
     return key;
   }
@@ -100,10 +103,13 @@ export async function connectToProxy(
   keyLog?: KeyLog,
 ): Promise<Hop> {
   const request = keys && requestFor(plan, keys, '');
-  const client = await Client.connect(address.value, keys && { keeper: keys.keeper, keyLog });
+  const party = `the proxy ${address.value}`;
+  const client = await withParty(party, () =>
+    Client.connect(address.value, keys && { keeper: keys.keeper, keyLog }),
+  );
   if (request === undefined) return { client, key: undefined };
   try {
-    return { client, key: await client.negotiate(request) };
+    return { client, key: await withParty(party, () => client.negotiate(request)) };
   } catch (error) {
     client.session.destroy(); // it is of no use, and would keep the process alive
     throw error;

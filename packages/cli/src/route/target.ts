@@ -67,6 +67,12 @@ export function peerNameOf({ hostname, port }: Target): PeerName {
   return { host: hostname, port };
 }
 
+/** The host for error messages, and where it was looked for. */
+export function partyOf({ hostname, place }: Target): string {
+  const at = formatPlace(place);
+  return hostname === place.host ? at : `${hostname} at ${at}`;
+}
+
 /** `host:port`, with brackets where they are needed. */
 export function formatPlace({ host, port }: Place): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
