@@ -1,4 +1,4 @@
-import { readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { keymuxInside } from '../support/inside.ts';
 import { jsonLines, keymux } from '../support/processes.ts';
@@ -51,5 +51,14 @@ describe('keymux keygen', () => {
     expect(code).toBe(2);
     expect(stderr).toContain(file('no/such/directory'));
     expect((await keymuxInside(['keygen'])).code).toBe(2);
+  });
+
+  // Root may write everywhere.
+  test.skipIf(process.getuid?.() === 0)('says so of a directory that is not to be written to', async () => {
+    const file = await scope.directory();
+    await mkdir(file('locked'), { mode: 0o500 });
+    const { code, stderr } = await keymuxInside(['keygen', file('locked/key')]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/locked\/key cannot be made there: this user may not write to its directory/);
   });
 });

@@ -81,16 +81,18 @@ async function withFile<T>(
     file = await open(path, flags | (constants.O_NONBLOCK ?? 0), mode);
     return await action(file);
   } catch (error) {
-    throw error instanceof KeyError ? error : fileError(path, describe(error), error);
+    throw error instanceof KeyError ? error : fileError(path, describe(error, flags), error);
   } finally {
     await file?.close();
   }
 }
 
-function describe(error: unknown): string {
+function describe(error: unknown, flags: number): string {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EEXIST') return 'exists already; a key file is never overwritten. Choose another name';
   if (code === 'ENOENT') return 'does not exist. "keymux keygen" makes a key file';
+  if (code === 'EACCES' && (flags & constants.O_CREAT) !== 0)
+    return 'cannot be made there: this user may not write to its directory';
   if (code === 'EACCES') return 'is not readable for this user';
   return `cannot be used (${code ?? 'unknown error'})`;
 }

@@ -38,6 +38,9 @@ export function readPublicIdentity(path: string): Promise<Uint8Array> {
 }
 
 async function withText<T>(path: string, action: (text: string) => T | Promise<T>): Promise<T> {
+  // Before its mode is complained of, which for such a file is as it should be.
+  if (path.endsWith('.pub'))
+    throw ownedFileError(path, RULES, 'is a public key; the private key is the file without .pub');
   const content = await readOwnedFile(path, RULES);
   try {
     return await action(content.toString('latin1'));
