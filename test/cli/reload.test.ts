@@ -124,6 +124,8 @@ describe('SIGHUP', () => {
     expect(await connect.next('disconnected')).not.toHaveProperty('error'); // the old session, as its tunnel has ended
     await proxy.reload({ key: [two], allow: ['127.0.0.1:1'] });
     await expect(openTunnel(scope, { connect }, echo)).rejects.toThrow(/403/);
+    const refused = { destination: `127.0.0.1:${echo}`, status: 403 };
+    expect(await connect.next('tunnel-failed')).toMatchObject(refused); // programs say little more than the status
   });
 
   test('gives a pipe another key and target', async () => {

@@ -6,12 +6,13 @@ import { algorithms, flag, isAnonymous, list, listenAddress, readSettings } from
 import { withFirstContact } from '../first-contact.ts';
 import { keyLogFiles } from '../key-log-files.ts';
 import type { LoadedKeys } from '../keys.ts';
-import type { Output } from '../output.ts';
+import { describeError, type Output } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
 import { loadProxy, openKept } from '../route/keepers.ts';
 import { withParty } from '../route/party.ts';
 import { type KeptBy, type ProxyPlan, planKnownHosts, planProxy } from '../route/plan.ts';
 import { connectToProxy } from '../route/route.ts';
+import { formatPlace } from '../route/target.ts';
 import { serveUntilSignal } from '../serve.ts';
 import { KEEPER_OPTIONS } from '../server-keeper.ts';
 import type { Settings } from '../settings.ts';
@@ -102,8 +103,13 @@ async function run(
   );
   await withFirstContact(() => current.get(), way.knownHosts, output);
   const front = createHttpFront(async ({ host, port }, signal) => {
-    const uplink = await current.get();
-    return uplink.tunnel(host, port, way.once.names(host, port), signal);
+    try {
+      const uplink = await current.get();
+      return await uplink.tunnel(host, port, way.once.names(host, port), signal);
+    } catch (error) {
+      if (!signal.aborted) sayFailed(formatPlace({ host, port }), error, output);
+      throw error;
+    }
   });
   const service = {
     reload: async (): Promise<void> => {
@@ -128,6 +134,16 @@ async function run(
     throw error;
   });
   await serveUntilSignal('local HTTP proxy', service, front.address() ?? '', output);
+}
+
+/** Programs show little of what a proxy answers to CONNECT: curl the status alone. */
+function sayFailed(destination: string, error: unknown, output: Output): void {
+  const reason = describeError(error);
+  const { status } = error as { readonly status?: number };
+  output.log(
+    { event: 'tunnel-failed', destination, status, error: reason },
+    reason.startsWith(destination) ? reason : `${destination}: ${reason}`,
+  );
 }
 
 async function readWay(settings: Options, kept: KeptBy | undefined, output: Output): Promise<Way> {
@@ -156,7 +172,7 @@ async function openUplink(
   client.session.on('close', (error) => {
     output.log(
       { event: 'disconnected', error: error?.message },
-      error && `session with ${name} ended: ${error.message}`,
+      `session with ${name} ended${error ? `: ${error.message}` : ''}`,
     );
   });
   output.log(
