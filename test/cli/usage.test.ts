@@ -56,11 +56,18 @@ test('keymux completion --help says what it prints, and where that goes', async 
 describe('what is refused with status 2', () => {
   test('unknown commands and options, and no command', async () => {
     expect(await refused([])).toMatch(/--help/);
-    expect(await refused(['no-such-command'])).toMatch(/no-such-command/);
+    expect(await refused(['no-such-command'])).toMatch(/^keymux: there is no command "no-such-command"\n/);
+    expect(await refused(['origin', 'stray'])).toMatch(/^keymux: not expected here: stray\n/);
+    expect(await refused(['origin', '--two-words=secret', '-z'])).toMatch(
+      /^keymux: there is no option --two-words, -z\nSee: keymux origin --help\n$/,
+    );
+    expect(await refused(['get'])).toMatch(/^keymux: the URL, keymux:\/\/HOST.*, is missing\n/);
     for (const command of COMMANDS) {
       const rest =
         { keygen: ['x'], connect: ['a:1'], get: ['keymux://a/'], explain: ['keymux://a/'] }[command] ?? [];
-      expect(await refused([command, ...rest, '--unheard-of', '1'])).toMatch(/unheard-of/);
+      expect(await refused([command, ...rest, '--unheard-of', '1'])).toMatch(
+        /there is no option --unheard-of\n/,
+      );
     }
   });
 
@@ -71,7 +78,11 @@ describe('what is refused with status 2', () => {
       [['proxy', '--listen', ':65536'], /listen.*65536.*write host:port/],
       [['proxy', '--key', key, '--allow', 'example.com'], /"example.com".*write HOST:PORT/],
       [['proxy', '--key', key, '--connect-timeout', '5'], /connect-?timeout.*5.*100/i],
-      [['origin', '--key', 'alpha.test'], /key.*"alpha.test".*write NAME=VALUE/],
+      [['origin', '--key', 'alpha.test'], /^keymux: key is "alpha.test": write NAME=VALUE\n/],
+      [['front', '--host', 'a=1', '--host', 'b'], /^keymux: host is "b": write NAME=VALUE\n/],
+      [['proxy', '--listen', '1', '--listen', '2'], /^keymux: listen is there 2 times; give it once\n/],
+      [['get', 'keymux://a.test/', '--algorithm', 'psk'], /--algorithm.*there is none: give --key FILE/],
+      [['get', 'keymux://a.test/', '--via', 'p:1', '--proxy-algorithm', 'psk'], /give --proxy-key FILE/],
       [['origin'], /no host.*--host NAME/],
       [['connect', '127.0.0.1:1'], /key.*--key FILE.*--clear/],
       [['connect', 'not an address', '--clear'], /"not an address".*write host:port/],
@@ -101,7 +112,7 @@ describe('a configuration file', () => {
 
   test('gives options, and the command line wins', async () => {
     const path = await config({ listen: 'nonsense', allow: ['a.test:80'] });
-    expect(await refused(['proxy', '--config', path])).toMatch(/listen.*"nonsense"/);
+    expect(await refused(['proxy', '--config', path])).toContain(`listen (${path}:1) is "nonsense"`);
     expect(await refused(['proxy', '--config', path, '--listen', 'other'])).toMatch(/listen.*"other"/);
   });
 
@@ -115,7 +126,9 @@ describe('a configuration file', () => {
   });
 
   test('options come from the environment too', async () => {
-    expect(await refused(['proxy'], { KEYMUX_LISTEN: 'nonsense' })).toMatch(/listen.*"nonsense"/);
+    expect(await refused(['proxy'], { KEYMUX_LISTEN: 'nonsense' })).toContain(
+      'listen (KEYMUX_LISTEN) is "nonsense"',
+    );
   });
 });
 

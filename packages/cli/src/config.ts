@@ -19,7 +19,10 @@ export const socketAddress = z.union([z.string(), z.number()]).transform((value,
   const match = /^(?:(\[[0-9a-f:.]+\]|[a-z0-9._-]+)?:)?([0-9]{1,5})$/i.exec(text);
   const port = Number(match?.[2]);
   if (match === null || port > 65_535) {
-    context.addIssue({ code: 'custom', message: 'write host:port (port 0 takes a free one), or unix:/path' });
+    context.addIssue({
+      code: 'custom',
+      message: 'write host:port or a port (0 takes a free one), or unix:/path',
+    });
     return z.NEVER;
   }
   return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
@@ -31,7 +34,7 @@ export const listenAddress = z.union([z.string(), z.number()]).transform((value,
   if (typeof passed === 'object') return passed;
   const parsed = passed === undefined ? socketAddress.safeParse(value) : undefined;
   if (parsed?.success) return parsed.data;
-  const message = passed ?? 'write host:port (port 0 takes a free one), unix:/path, or systemd';
+  const message = passed ?? 'write host:port or a port (0 takes a free one), unix:/path, or systemd';
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
@@ -89,9 +92,9 @@ export function isAnonymous(ids: readonly number[]): boolean {
 /** `NAME=VALUE` pairs. */
 export const assignments = list.transform((values, context) => {
   const map = new Map<string, string>();
-  for (const text of values) {
+  for (const [index, text] of values.entries()) {
     const at = text.indexOf('=');
-    if (at < 1) context.addIssue({ code: 'custom', message: `"${text}": write NAME=VALUE` });
+    if (at < 1) context.addIssue({ code: 'custom', path: [index], message: 'write NAME=VALUE' });
     map.set(text.slice(0, at).toLowerCase(), text.slice(at + 1));
   }
   return map;
@@ -133,14 +136,34 @@ export async function readSettings<T extends z.ZodObject>(
   const parsed = schema.safeParse(merged);
   if (parsed.success) return new Settings(parsed.data, merged, sources);
   const problems = parsed.error.issues.map(({ path, message }) => {
-    const [name = ''] = path;
-    const value = merged[String(name)];
-    return `${optionName(String(name))}${value === undefined ? '' : ` is ${show(value)}`}: ${message}`;
+    const [name, index] = [String(path[0]), path[1]];
+    const given = merged[name];
+    const value = Array.isArray(given) && typeof index === 'number' ? given[index] : given;
+    const where = placeOf(sources.get(name));
+    // Lists take it, and what else there is has a message of its own.
+    if (Array.isArray(given) && given.length > 1 && message.startsWith('Invalid input'))
+      return `${optionName(name)}${where} is there ${given.length} times; give it once`;
+    return `${optionName(name)}${value === undefined ? '' : `${where} is ${show(value)}`}: ${message}`;
   });
   throw new ConfigError(problems.join('\n'));
 }
 
+/** Where a value stands that is not on the command line, which the user has before his eyes. */
+function placeOf(source: Source | undefined): string {
+  switch (source?.from.kind) {
+    case 'environment':
+      return ` (${source.from.variable})`;
+    case 'file': {
+      const { path, line } = source.from.at();
+      return ` (${path}:${line})`;
+    }
+    default:
+      return '';
+  }
+}
+
 /** NaN stands for text where a number should be. */
 function show(value: unknown): string {
+  if (Array.isArray(value) && value.length === 1) return show(value[0]);
   return Number.isNaN(value) ? 'not a number' : JSON.stringify(value);
 }

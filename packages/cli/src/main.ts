@@ -62,7 +62,7 @@ export async function main(args: readonly string[]): Promise<number> {
         exit = exitCodeOf(error);
       }
     };
-  const parser = commands(yargs([...args]), run);
+  const parser = commands(yargs([...args]), run, (message) => rephrase(message, args));
   if (asksAboutCompletion(args)) {
     process.stdout.write(COMPLETION_HELP);
     return EXIT.OK;
@@ -89,7 +89,11 @@ function endWithReader(error: NodeJS.ErrnoException): void {
   throw error;
 }
 
-function commands(parser: Argv, run: (command: Command) => (argv: Options) => Promise<void>): Argv {
+function commands(
+  parser: Argv,
+  run: (command: Command) => (argv: Options) => Promise<void>,
+  inWords: (message: string) => string,
+): Argv {
   return parser
     .scriptName('keymux')
     .usage('$0 COMMAND: many streams over one connection, each encrypted with the key that fits it')
@@ -185,7 +189,7 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
     .demandCommand(1, 'name a command')
     .strict()
     .fail((message, error) => {
-      throw error ?? new ConfigError(rephrase(message));
+      throw error ?? new ConfigError(inWords(message));
     })
     .exitProcess(false)
     .wrap(null)
@@ -197,9 +201,29 @@ function commands(parser: Argv, run: (command: Command) => (argv: Options) => Pr
 }
 
 /** What yargs says, where it speaks of its own parts. */
-function rephrase(message: string): string {
-  return message.startsWith('Not enough non-option arguments') ? 'an argument is missing' : message;
+function rephrase(message: string, args: readonly string[]): string {
+  const [command = ''] = args;
+  if (message.startsWith('Not enough non-option arguments'))
+    return `${POSITIONALS.get(command) ?? 'an argument'} is missing`;
+  const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(', ');
+  if (unknown === undefined) return message;
+  // It names an option twice if there are two ways to write it, and leaves the dashes out.
+  const written = args.filter((arg) => unknown.includes(arg.replace(/^--?|=.*$/g, '')));
+  const [options, others] = [true, false].map((dashed) => [
+    ...new Set(written.map((arg) => arg.replace(/=.*$/, '')).filter((arg) => arg.startsWith('-') === dashed)),
+  ]) as [string[], string[]];
+  if (options.length > 0) return `there is no option ${options.join(', ')}`;
+  if (others[0] === command) return `there is no command "${command}"`;
+  return `not expected here: ${(others.length > 0 ? others : unknown).join(', ')}`;
 }
+
+const POSITIONALS = new Map([
+  ['keygen', 'the file to write'],
+  ['connect', 'the proxy, HOST[:PORT],'],
+  ['get', 'the URL, keymux://HOST[:PORT]/PATH,'],
+  ['explain', 'the URL, keymux://HOST[:PORT]/PATH,'],
+  ['tap', 'the server to pass connections on to, HOST[:PORT],'],
+]);
 
 /** The options themselves, without what yargs adds. */
 function pick(argv: Options): Options {

@@ -94,7 +94,7 @@ export function planRoute(
 
 /** The proxy of a route; undefined without one. Throws ConfigError where options contradict each other. */
 function planHop(settings: Settings<RouteOptions>, kept: KeptBy | undefined): ProxyPlan | undefined {
-  checkOptions(settings.values);
+  checkOptions(settings);
   const via = settings.chosen('via');
   if (!isGiven(via)) return undefined;
   return planProxy({
@@ -138,8 +138,9 @@ function planHostKey(
   return isGiven(identity) ? { kind: 'identity', identity } : { kind: 'none' };
 }
 
-function checkOptions(options: RouteOptions): void {
-  const { algorithm, proxyAlgorithm, identity, proxyIdentity, proxyKey, via } = options;
+function checkOptions(settings: Settings<RouteOptions>): void {
+  const options = settings.values;
+  const { algorithm, proxyAlgorithm, identity, proxyIdentity, proxyKey, via, keeper } = options;
   if (options.early && (options.clear || !algorithm.includes(ALGORITHM.PSK)))
     throw new ConfigError(
       '--early needs --algorithm psk, whose first message can carry a request, and no --clear',
@@ -158,6 +159,23 @@ function checkOptions(options: RouteOptions): void {
     throw new ConfigError('--proxy-identity is for a proxy: name it with --via');
   if (isAnonymous(proxyAlgorithm) && via === undefined)
     throw new ConfigError('--proxy-algorithm anonymous is for a proxy: name it with --via');
+  if (keeper === undefined) {
+    if (options.key.length === 0 && identity === undefined)
+      refuseForNothing(settings.chosen('algorithm'), '');
+    if (proxyKey === undefined && proxyIdentity === undefined)
+      refuseForNothing(settings.chosen('proxyAlgorithm'), 'proxy-');
+  }
+}
+
+/** Who writes how to negotiate does not expect that nothing is. In the environment or a file it may be for other commands. */
+function refuseForNothing(
+  { value, source: { from } }: Chosen<readonly number[]>,
+  party: '' | 'proxy-',
+): void {
+  if (from.kind !== 'command line' || isAnonymous(value)) return;
+  throw new ConfigError(
+    `--${party}algorithm says how to negotiate a key, but there is none: give --${party}key FILE or --${party}identity FILE`,
+  );
 }
 
 /** The key file of each host: `NAME=FILE` for one, `FILE` for those that are not named. */
