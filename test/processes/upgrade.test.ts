@@ -9,6 +9,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { LargeSite } from '../support/large-site.ts';
 import { connectClient, keeperOf } from '../support/library.ts';
 import { ProcessFamily } from '../support/process-family.ts';
+import { KeymuxProcess } from '../support/processes.ts';
 import { Scope } from '../support/scope.ts';
 import { tcpServer } from '../support/servers.ts';
 import { makeKey } from '../support/tunnel.ts';
@@ -110,6 +111,17 @@ describe.skipIf(process.platform !== 'linux')('on SIGUSR2', () => {
     await delay(12_000); // requests are waited for 10 seconds, then drained
     expect(await site.isWhole(download)).toBe(true);
     expect(await site.isWhole(await site.begin())).toBe(true);
+  });
+
+  test('that comes while it starts, it starts, and then upgrades; and reads its configuration again on SIGHUP', async () => {
+    const args = ['proxy', '--clear', '--workers', '1'];
+    const admin = KeymuxProcess.begin(scope, args, { KEYMUX_SINGLE_PROCESS: 'false' });
+    await admin.next('process-start');
+    for (const signal of ['SIGUSR2', 'SIGHUP'] as const) admin.kill(signal);
+    await Promise.all([admin.next('upgraded'), admin.next('reloaded')]);
+    const said = admin.events.map(({ event }) => String(event)).filter((event) => !/^process-/.test(event));
+    expect(said.sort()).toEqual(['listening', 'reloaded', 'upgraded', 'upgrading']);
+    expect(await admin.stop(20_000)).toBe(0);
   });
 
   test('with a configuration that cannot be used, all goes on', async () => {

@@ -100,11 +100,22 @@ export class KeymuxProcess {
     env: NodeJS.ProcessEnv = {},
     how: Start = {},
   ): Promise<KeymuxProcess> {
+    const started = KeymuxProcess.begin(scope, args, env, how);
+    await started.next('listening');
+    return started;
+  }
+
+  /** The same, as soon as it runs. */
+  static begin(
+    scope: Scope,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    how: Start = {},
+  ): KeymuxProcess {
     const says = args.includes('--listen') || args.includes('-s') || env.KEYMUX_CONFIG !== undefined;
     const listen = says ? [] : ['--listen', '127.0.0.1:0'];
     const started = new KeymuxProcess([...args, '--json', ...listen], env, how);
     scope.defer(() => started.stop());
-    await started.next('listening');
     return started;
   }
 

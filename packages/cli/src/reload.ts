@@ -11,7 +11,8 @@ export class Reloader {
   readonly #reload: () => Promise<void>;
   readonly #output: Output;
   readonly #manager: Pick<ServiceManager, 'reloading' | 'ready'>;
-  #running = false;
+  /** It reads, or the program has not started yet. */
+  #running = true;
   #again = false;
   #ended = false;
 
@@ -23,6 +24,12 @@ export class Reloader {
     this.#reload = reload;
     this.#output = output;
     this.#manager = manager;
+  }
+
+  /** The program has started; if it was asked to read again meanwhile, it does. */
+  start(): void {
+    this.#running = false;
+    if (this.#again) this.request();
   }
 
   /** Asked while it reads, it reads once more: a file may have changed after it was read. */

@@ -13,14 +13,18 @@ interface Service {
   reload?(): Promise<void>;
 }
 
+/** Where something listens. */
+type Place = AddressInfo | string;
+
 /**
- * Says where a service listens, runs it until SIGINT or SIGTERM, or until `stop` is aborted, then lets it drain; a second signal ends it at
- * once. Has it read its configuration again on SIGHUP. Keeps the service manager informed of all that.
+ * Says where a service listens as soon as it does, runs it until SIGINT or SIGTERM, or until `stop` is aborted, then lets it drain; a second signal ends it
+ * at once. Has it read its configuration again on SIGHUP; one that comes before it listens is heeded then. Keeps the service manager informed of all that. Rejects
+ * as `listening` does.
  */
 export async function serveUntilSignal(
   what: string,
   service: Service,
-  address: AddressInfo | string | readonly (AddressInfo | string)[],
+  listening: Place | readonly Place[] | Promise<Place>,
   output: Output,
   stop = new AbortController(),
 ): Promise<void> {
@@ -34,30 +38,35 @@ export async function serveUntilSignal(
     process.kill(process.pid, 'SIGHUP'); // ends it, as any program that was started there
   };
   if (reloader !== undefined) process.on('SIGHUP', hangUp);
-  // Before anybody is told that it listens, and may send one.
-  const wait = { signal: stop.signal };
-  const ending = Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]);
-  for (const place of [address].flat()) {
-    const text = formatPlace(place);
-    output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
+  try {
+    const places = [await listening].flat();
+    // Before anybody is told that it listens, and may send one.
+    const wait = { signal: stop.signal };
+    const ending = Promise.race([once(process, 'SIGINT', wait), once(process, 'SIGTERM', wait)]);
+    for (const place of places) {
+      const text = formatPlace(place);
+      output.log({ event: 'listening', service: what, address: text }, `${what} listens on ${text}`);
+    }
+    manager.ready();
+    reloader?.start();
+    await ending.catch(() => undefined);
+    stop.abort();
+    manager.stopping();
+    reloader?.end();
+    const closed = service.close(); // who reads that it drains finds nobody listening any more
+    output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
+    await closed;
+    await manager.end();
+  } finally {
+    process.off('SIGHUP', hangUp);
   }
-  manager.ready();
-  await ending.catch(() => undefined);
-  stop.abort();
-  manager.stopping();
-  reloader?.end();
-  const closed = service.close(); // who reads that it drains finds nobody listening any more
-  output.log({ event: 'draining' }, 'draining; a second signal ends it at once');
-  await closed;
-  await manager.end();
-  process.off('SIGHUP', hangUp);
 }
 
 export function formatAddress({ address, family, port }: AddressInfo): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function formatPlace(place: AddressInfo | string): string {
+function formatPlace(place: Place): string {
   if (typeof place !== 'string') return formatAddress(place);
   return place === '' ? 'a Unix socket of systemd' : `unix:${place}`;
 }

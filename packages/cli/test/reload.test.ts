@@ -3,7 +3,7 @@ import type { LogEvent, Output } from '../src/output.ts';
 import { Reloader } from '../src/reload.ts';
 
 /** A reloader whose reading takes until the test says so, and what happens, in order. */
-function reloading() {
+function reloading({ started = true } = {}) {
   const story: string[] = [];
   const readings: { done: () => void; failed: (error: Error) => void }[] = [];
   const output = { log: ({ event }: LogEvent) => story.push(event) } as unknown as Output;
@@ -13,6 +13,7 @@ function reloading() {
     output,
     manager,
   );
+  if (started) reloader.start();
   return { reloader, story, readings };
 }
 
@@ -51,4 +52,16 @@ test('once the program ends, it neither reads nor calls itself ready', async () 
   reloader.request();
   expect(readings).toHaveLength(1);
   expect(story).not.toContain('READY');
+});
+
+test('asked before the program has started, it reads once that is done', async () => {
+  const { reloader, story, readings } = reloading({ started: false });
+  reloader.request();
+  reloader.request();
+  expect([readings, story]).toEqual([[], []]);
+  reloader.start();
+  expect(readings).toHaveLength(1);
+  readings[0]?.done();
+  await turn();
+  expect(story).toEqual(['RELOADING', 'reloaded', 'READY']);
 });

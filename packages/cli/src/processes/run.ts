@@ -53,17 +53,19 @@ export async function runProcesses(
   const listener = await bindListener(first.config.listen);
   const stop = new AbortController();
   const server = new ServerProcesses({ command, argv, output, user, listener });
-  const upgrade = (): void => void server.upgrade();
+  const upgrade = (): void => server.upgrade();
+  process.on('SIGUSR2', upgrade);
   try {
-    const admin = await server.start(first);
-    void admin.failed.then((error) => stop.abort(error));
-    process.on('SIGUSR2', upgrade);
-    const close = (): Promise<void> => {
+    const admin = server.start(first);
+    const listening = admin.then(({ address, failed }) => {
+      void failed.then((error) => stop.abort(error));
+      return address;
+    });
+    const close = async (): Promise<void> => {
       listener.close(); // else who comes now would wait in it for somebody to accept
-      return admin.drain();
+      await server.drain();
     };
-    const service = { reload: () => server.reload(), close };
-    await serveUntilSignal(command.name, service, admin.address, output, stop);
+    await serveUntilSignal(command.name, { reload: () => server.reload(), close }, listening, output, stop);
   } finally {
     process.off('SIGUSR2', upgrade);
     listener.close();
@@ -103,13 +105,23 @@ class ServerProcesses {
   #permissions: Permissions | undefined;
   #admin: Admin | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  /** One that has not begun. */
+  #upgradeWanted = false;
+  #ending = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#drawn = options.command.drawn?.() ?? {};
   }
 
-  async start(read: Read): Promise<Admin> {
+  /** Once. What is asked for meanwhile is done then. */
+  start(read: Read): Promise<Admin> {
+    const started = this.#start(read);
+    this.#last = started;
+    return started;
+  }
+
+  async #start(read: Read): Promise<Admin> {
     const permissions = await permissionsOf(this.#options.command.files(read.config));
     const admin = await Admin.start(this.#team(read, permissions));
     [this.#read, this.#permissions, this.#admin] = [read, permissions, admin];
@@ -128,20 +140,39 @@ class ServerProcesses {
     });
   }
 
-  /** Has other processes, with the program and the configuration as they are now, take over. If they cannot, those that run go on. */
-  upgrade(): Promise<void> {
+  /**
+   * Has other processes, with the program and the configuration as they are now, take over. If they cannot, those that run go on. Asked while it goes on, it
+   * is done once more: what was read may have changed since.
+   */
+  upgrade(): void {
+    if (this.#upgradeWanted || this.#ending) return;
+    this.#upgradeWanted = true;
+    // A start that fails is told of elsewhere.
+    this.#alone((admin, before) => this.#upgrade(admin, before)).catch(() => undefined);
+  }
+
+  async #upgrade(admin: Admin, before: Read): Promise<void> {
     const { command, output } = this.#options;
-    return this.#alone(async (admin, before) => {
+    this.#upgradeWanted = false;
+    if (this.#ending) return;
+    try {
       output.log({ event: 'upgrading' }, 'other processes are started to take over');
       const next = await this.#readAgain(ADMINS, before);
       const permissions = await permissionsOf(command.files(next.config));
       await admin.upgrade(this.#team(next, permissions));
       [this.#read, this.#permissions] = [next, permissions];
       output.log({ event: 'upgraded' }, 'other processes take over; those before them end');
-    }).catch((error: unknown) => {
+    } catch (error) {
+      if (this.#ending) return; // which is why, and was said
       const reasons = reasonsOf(error).join('; ');
       output.log({ event: 'upgrade-refused', error: reasons }, `not upgraded, all goes on: ${reasons}`);
-    });
+    }
+  }
+
+  /** Lets sessions end, and resolves when all processes have. */
+  async drain(): Promise<void> {
+    this.#ending = true;
+    await this.#admin?.drain();
   }
 
   /** One after the other. */
