@@ -1,7 +1,5 @@
 import type { Output } from './output.ts';
-
-/** How long one line speaks for all that are refused, in milliseconds. */
-const PAUSE = 10_000;
+import { paced } from './paced.ts';
 
 interface Server {
   on(event: 'refused', listener: (peer: string) => void): unknown;
@@ -9,24 +7,11 @@ interface Server {
 
 /** Logs connections that a server has closed at once because all places are taken; a flood of them is no flood of lines. */
 export function logRefusals(server: Server, output: Output): void {
-  let paused = false;
-  let number = 0;
-  let last = '';
-  const say = (): void => {
+  const say = paced((connections, peer: string) =>
     output.log(
-      { event: 'refused', connections: number, peer: last },
-      `connections closed at once: ${number}, the last from ${last}: there are as many as --limit connections and connections-per-client let`,
-    );
-    number = 0;
-    paused = true;
-    setTimeout(() => {
-      paused = false;
-      if (number > 0) say();
-    }, PAUSE).unref();
-  };
-  server.on('refused', (peer) => {
-    number++;
-    last = peer;
-    if (!paused) say();
-  });
+      { event: 'refused', connections, peer },
+      `connections closed at once: ${connections}, the last from ${peer}: there are as many as --limit connections and connections-per-client let`,
+    ),
+  );
+  server.on('refused', say);
 }

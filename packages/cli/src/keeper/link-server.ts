@@ -3,6 +3,7 @@ import type { KeeperServer, PipeKeys } from '@keymux/keeper';
 import { KeyError, type KeyHolder, LocalKeeper } from '@keymux/keys';
 import { encodeResponse, type MuxSession, type MuxStream, SessionServer } from '@keymux/streams';
 import type { Output } from '../output.ts';
+import { paced } from '../paced.ts';
 import type { Callers, Rights } from './callers.ts';
 import { LINK_HOST, LINK_PORT } from './link.ts';
 
@@ -19,6 +20,14 @@ interface Caller {
   readonly keyId: number;
   rights: Rights;
 }
+
+/** One that came to nothing, and why. */
+interface Call {
+  readonly peer: string;
+  readonly error: string;
+}
+
+const others = (calls: number): string => (calls > 1 ? ` (the last of ${calls} within ten seconds)` : '');
 
 const NOTHING: Rights = { has: () => false, all: false };
 
@@ -37,7 +46,9 @@ export class LinkServer {
   readonly #kept: LocalKeeper;
   readonly #pipes: PipeKeys;
   readonly #server: KeeperServer;
-  readonly #output: Output;
+  /** Strangers can cause as many of these as they like. */
+  readonly #sayFailed: (call: Call) => void;
+  readonly #sayRefused: (call: Call) => void;
   #callers: Callers;
   readonly #links = new Set<Caller>();
 
@@ -46,7 +57,18 @@ export class LinkServer {
     this.#pipes = pipes;
     this.#server = server;
     this.#callers = callers;
-    this.#output = output;
+    this.#sayFailed = paced((calls, call) =>
+      output.log(
+        { event: 'call-failed', calls, ...call },
+        `${call.peer} could not call: ${call.error}${others(calls)}`,
+      ),
+    );
+    this.#sayRefused = paced((calls, call) =>
+      output.log(
+        { event: 'call-refused', calls, ...call },
+        `${call.peer} was refused: ${call.error}${others(calls)}`,
+      ),
+    );
     this.#own = new LocalKeeper(callers.holdings);
     this.#sessions = new SessionServer({
       keeper: this.#own,
@@ -105,10 +127,7 @@ export class LinkServer {
     session.on('close', (error) => {
       clearTimeout(patience);
       if (called || error === undefined) return;
-      this.#output.log(
-        { event: 'call-failed', peer, error: error.message },
-        `${peer} could not call: ${error.message}`,
-      );
+      this.#sayFailed({ peer, error: error.message });
     });
   }
 
@@ -203,7 +222,7 @@ export class LinkServer {
   }
 
   #refuse(stream: MuxStream, peer: string, problem: string): void {
-    this.#output.log({ event: 'call-refused', peer, error: problem }, `${peer} was refused: ${problem}`);
+    this.#sayRefused({ peer, error: problem });
     stream.respond(encodeResponse(403, 'Forbidden', [['keymux-reason', problem]]));
     stream.end();
     stream.resume();
