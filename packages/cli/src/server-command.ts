@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { removeLeftBehind } from '@keymux/keeper';
 import { type KeeperHoldings, type KeptKey, type KeyHolder, LocalKeeper } from '@keymux/keys';
 import type { CloseOptions, ListenTarget, Movable, Moved, MuxSession } from '@keymux/streams';
 import type { z } from 'zod';
@@ -69,6 +70,7 @@ export async function runServer(
   output: Output,
 ): Promise<void> {
   const { config } = await readServerConfig(command, argv);
+  await removeLeftBehind(config.listen.path);
   if (workersOf(config) === 0) return runSingle(command, argv, config, output);
   const { runProcesses } = await import('./processes/run.ts');
   return runProcesses(command, argv, output);

@@ -4,4 +4,4 @@ export { ProtocolError } from './errors.ts';
 export { KeeperServer, type KeeperServerOptions } from './keeper-server.ts';
 export type { PipeKeys } from './pipe-keys.ts';
 export { RemoteKeeper, type RemoteKeeperOptions } from './remote-keeper.ts';
-export { connectUnix } from './unix-socket.ts';
+export { connectUnix, removeLeftBehind } from './unix-socket.ts';

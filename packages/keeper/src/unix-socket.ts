@@ -61,6 +61,15 @@ function checkLength(path: string): void {
 /** Of `sun_path`, with its last byte 0. */
 const MAX_PATH = process.platform === 'darwin' ? 103 : 107;
 
+/**
+ * Removes the socket that a process left behind at `path`, which was killed: nobody could listen there any more. One that answers stays, and whatever is no socket.
+ * Never rejects: who listens then is told what is wrong.
+ */
+export async function removeLeftBehind(path: string | undefined): Promise<void> {
+  if (path !== undefined && (await isLeftBehind(path).catch(() => false)))
+    await unlink(path).catch(() => undefined);
+}
+
 async function isLeftBehind(path: string): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false;
   try {

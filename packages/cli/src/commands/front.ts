@@ -1,3 +1,4 @@
+import { removeLeftBehind } from '@keymux/keeper';
 import { isAuthority } from '@keymux/keys';
 import { DEFAULT_FRONT_LIMITS, FRONT_LIMIT_RANGES, Front, type FrontOptions } from '@keymux/proxy';
 import { z } from 'zod';
@@ -45,6 +46,7 @@ export async function front(argv: Record<string, unknown>, output: Output): Prom
     },
     close: () => server.close(),
   };
+  await removeLeftBehind(config.listen.path);
   await serveUntilSignal('front', service, await server.listen(config.listen), output);
 }
 

@@ -1,4 +1,4 @@
-import type { RemoteKeeper } from '@keymux/keeper';
+import { type RemoteKeeper, removeLeftBehind } from '@keymux/keeper';
 import { LocalSpipedKeeper, type PreSharedKey, type SpipedKeeper, type SpipedRole } from '@keymux/keys';
 import {
   type PipeAddress,
@@ -198,6 +198,7 @@ async function serve(
   });
   const what = role === 'client' ? 'pipe that encrypts' : 'pipe that decrypts';
   const service = { reload, close: () => server.close() };
+  await removeLeftBehind('path' in source ? source.path : undefined);
   await serveUntilSignal(what, service, await server.listen(source), output);
 }
 
