@@ -5,6 +5,11 @@ import { type KeyGeneration, proveRecord, type SwitchRecord } from './switch-rec
 /** A direction of a stream, or session frames, that travel outside envelopes. */
 export const CLEAR = 0;
 
+/** Where frames travel under this key ID, for messages. */
+export function placeOf(keyId: number): string {
+  return keyId === CLEAR ? 'in the clear' : `under key ${keyId}`;
+}
+
 /** What the session frames of one side travel under, and what its next KEY_SWITCH must say (spec 4.2, 4.5). */
 export class ControlBinding {
   /** Connection key, or CLEAR. */

@@ -12,7 +12,7 @@ import {
   type StateWriter,
   type WindowUpdate,
 } from '@keymux/frames';
-import { CLEAR, ControlBinding } from './control-binding.ts';
+import { CLEAR, ControlBinding, placeOf } from './control-binding.ts';
 import { flowControlError, keyFailure, overload, peerGone, protocolError } from './errors.ts';
 import { dropKey, raiseKeyWindow } from './host-keys.ts';
 import type { KeyInfo } from './key-port.ts';
@@ -163,7 +163,7 @@ export class ControlReceiver {
     const keyId = key?.keyId ?? CLEAR;
     if (keyId !== this.#binding.keyId) {
       throw keyFailure(
-        `a session frame under key ${keyId}; those of this peer travel under ${this.#binding.keyId}`,
+        `a session frame ${placeOf(keyId)}; those of this peer travel ${placeOf(this.#binding.keyId)}`,
       );
     }
     this.#binding.note(key?.generation ?? 0);

@@ -8,7 +8,7 @@ import {
   type StateWriter,
   type SynStream,
 } from '@keymux/frames';
-import { CLEAR } from './control-binding.ts';
+import { CLEAR, placeOf } from './control-binding.ts';
 import { UNBOUND } from './direction.ts';
 import { keyFailure, overload, StreamError } from './errors.ts';
 import type { KeyInfo } from './key-port.ts';
@@ -155,8 +155,9 @@ export class StreamReceiver {
     const direction = stream.in;
     if (direction.keyId === keyId) return;
     if (direction.keyId !== UNBOUND || keyId !== stream.openedUnder) {
+      const bound = direction.keyId === UNBOUND ? stream.openedUnder : direction.keyId;
       throw keyFailure(
-        `a frame of stream ${stream.id} under key ${keyId}; that direction is bound to ${direction.keyId}`,
+        `a frame of stream ${stream.id} ${placeOf(keyId)}; that direction travels ${placeOf(bound)}`,
       );
     }
     bindDirection(this.#state, stream, direction, keyId);

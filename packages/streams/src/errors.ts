@@ -58,8 +58,9 @@ export class NegotiationRejectedError extends Error {
       [4, 'it does not renegotiate'],
       [5, 'it cannot negotiate at the moment; try again later'],
     ]);
-    const accepted = algorithms.map(algorithmName).join(', ') || 'none';
-    const why = explanation ?? `${reasons.get(reason) ?? `reason ${reason}`}; it would accept ${accepted}`;
+    const accepted = algorithms.map(algorithmName).join(', ');
+    const list = accepted && `; it would accept ${accepted}`; // with reasons 3 to 5 it may be left out
+    const why = explanation ?? `${reasons.get(reason) ?? `reason ${reason}`}${list}`;
     super(`the peer rejected the negotiation: ${why}`);
     this.reason = reason;
     this.algorithms = algorithms;
