@@ -24,13 +24,14 @@ import {
 } from '@keymux/session';
 import { bitSet } from './algorithm-choice.ts';
 import { traceSession } from './diagnostics.ts';
-import { DEFAULT_PRIORITY, type MuxStream, type MuxStreamOptions } from './mux-stream.ts';
+import type { MuxStream } from './mux-stream.ts';
 import { PendingPings } from './pending-pings.ts';
 import type { RenegotiationLimits } from './renegotiation-policy.ts';
 import { handOverError, joinSaved, readSaved, type SavedSession } from './saved-session.ts';
 import { monotonic, SessionDriver } from './session-driver.ts';
 import { type NegotiateOptions, SessionKeys, type SessionKeysOptions } from './session-keys.ts';
 import { SessionStreams } from './session-streams.ts';
+import { DEFAULT_PRIORITY, type MuxStreamOptions } from './stream-options.ts';
 import { Waiters } from './waiters.ts';
 import { type ClosableShare, DEFAULT_WINDOW_LIMITS, WindowPool } from './window-pool.ts';
 

@@ -1,19 +1,19 @@
 import { Duplex } from 'node:stream';
 import { type HeaderList, RST, type StateReader, type StateWriter } from '@keymux/frames';
-import { loadKeyInfo, saveKeyInfo } from '@keymux/keys';
 import type { KeyInfo } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
 import { type Borrower, isFlowing, type Lender } from './lending-socket.ts';
+import { SecurityAccount } from './security-account.ts';
 import {
-  CLEAR,
-  DirectionSecurity,
-  loadProtection,
-  type Protection,
-  protection,
-  type StreamSecurity,
-  saveProtection,
-  weaker,
-} from './stream-security.ts';
+  DEFAULT_PRIORITY,
+  loadHeaders,
+  loadStreamOptions,
+  type MuxStreamOptions,
+  saveHeaders,
+  saveStreamOptions,
+} from './stream-options.ts';
+import { type Done, StreamOutput } from './stream-output.ts';
+import type { StreamSecurity } from './stream-security.ts';
 
 /** What a stream needs from the session that carries it. */
 export interface StreamHost {
@@ -27,25 +27,6 @@ export interface StreamHost {
   hold(id: number): void;
   letGo(id: number): void;
 }
-
-export interface MuxStreamOptions {
-  readonly id: number;
-  readonly ours: boolean;
-  /** The headers it was opened with. */
-  readonly headers: HeaderList;
-  readonly payloadOutside: boolean;
-  /** The key of the SYN_STREAM. */
-  readonly key: KeyInfo | undefined;
-  /** No answer is wanted. */
-  readonly unidirectional?: boolean;
-  /** The stream it belongs to; 0 for none. */
-  readonly associatedId?: number;
-  /** 0 (highest) to 7. */
-  readonly priority?: number;
-}
-
-/** The middle of SPDY's eight. */
-export const DEFAULT_PRIORITY = 3;
 
 /**
  * One stream of a session as a Duplex with half-close: `end()` ends our direction only. Reading slowly slows the
@@ -70,31 +51,17 @@ export class MuxStream extends Duplex implements Lender {
   #host: StreamHost | undefined;
   /** Who is told what has been read, also when the session has forgotten the stream. */
   #reader: StreamHost | undefined;
-  readonly #sent = new DirectionSecurity();
-  readonly #received = new DirectionSecurity();
-  /** Of the peer's SYN_STREAM or SYN_REPLY. */
-  #head: Protection = CLEAR;
+  readonly #account: SecurityAccount;
+  readonly #output = new StreamOutput();
   /** The key of the SYN_STREAM, which the answer travels under if nothing else is said. */
   readonly #openKey: KeyInfo | undefined;
   #replied = false;
-  /** FIN went with the SYN_STREAM or the SYN_REPLY. */
-  #endSent = false;
   #replyHeaders: HeaderList | undefined;
   /** Received bytes that are pushed but not asked for yet; credit for them is withheld. */
   #unread = 0;
   #borrower: Borrower | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
-  /** What is written is the writer's memory, and leaves as it is. */
-  #lendsOutput = false;
-  #drainDeferred = false;
-  #onDrain: ((error?: Error | null) => void) | undefined;
-  /** The session was told that our direction ends, or FIN went with a head. */
-  #endAsked = false;
   #peerEnded = false;
-  /** Our direction was ended by another process, and all of it is on its way. */
-  #sentAll = false;
-  /** Another process has written what the session has yet to send. */
-  #inherited = false;
 
   constructor(host: StreamHost, options: MuxStreamOptions) {
     super({ allowHalfOpen: true, emitClose: true });
@@ -107,11 +74,8 @@ export class MuxStream extends Duplex implements Lender {
     this.unidirectional = options.unidirectional ?? false;
     this.associatedId = options.associatedId ?? 0;
     this.priority = options.priority ?? DEFAULT_PRIORITY;
-    const opener = options.ours ? this.#sent : this.#received;
     this.#openKey = options.key;
-    opener.switchTo(options.key);
-    opener.note();
-    if (!options.ours) this.#head = this.#received.now;
+    this.#account = new SecurityAccount(options);
     if (this.unidirectional && this.ours) {
       this.push(null);
       this.resume(); // nothing will come, so nobody will ask for it
@@ -126,16 +90,7 @@ export class MuxStream extends Duplex implements Lender {
   }
 
   get security(): StreamSecurity {
-    const [sent, received, receiving] = [this.#sent.together, this.#received.together, this.#received.now];
-    const heads = weaker(sent.level, received.level);
-    const payload = this.payloadOutside ? 'none' : heads;
-    const { early } = received;
-    return { level: weaker(heads, payload), sent, received, receiving, head: this.#head, payload, early };
-  }
-
-  /** What protects payload that travels now. */
-  #payload(direction: DirectionSecurity): Protection {
-    return this.payloadOutside ? CLEAR : direction.now;
+    return this.#account.security;
   }
 
   /** Whether `respond` was called. */
@@ -152,8 +107,7 @@ export class MuxStream extends Duplex implements Lender {
     const { fin = false, key } = options;
     if (!this.#attempt((host) => host.reply(this.id, headers, { fin, keyId: key?.keyId }))) return;
     this.#replied = true;
-    this.#sent.switchTo(key ?? this.#openKey);
-    this.#sent.note();
+    this.#account.headSent(key ?? this.#openKey);
     if (fin) this.endWithHead();
   }
 
@@ -162,12 +116,12 @@ export class MuxStream extends Duplex implements Lender {
    * peer was answered.
    */
   sendHeaders(headers: HeaderList): void {
-    if (this.#attempt((host) => host.headers(this.id, headers))) this.#sent.note();
+    if (this.#attempt((host) => host.headers(this.id, headers))) this.#account.headersSent();
   }
 
   /** Seals what is written from here on with `key` (spec 4.5). Throws UsageError if it cannot be done any more. */
   switchKey(key: KeyInfo): void {
-    if (this.#attempt((host) => host.switchKey(this.id, key.keyId))) this.#sent.switchTo(key);
+    if (this.#attempt((host) => host.switchKey(this.id, key.keyId))) this.#account.sendUnder(key);
   }
 
   /** Does something to the session's stream; if that is over, which the peer can cause at any time, this stream ends too. */
@@ -209,37 +163,32 @@ export class MuxStream extends Duplex implements Lender {
 
   /** @internal The head that was sent last has ended our direction already. */
   endWithHead(): void {
-    this.#endSent = true;
-    this.#endAsked = true;
+    this.#output.endedByHead();
     this.end();
   }
 
   /** @internal */
   receiveReply(headers: HeaderList, key: KeyInfo | undefined): void {
-    this.#received.switchTo(key);
-    this.#received.note();
-    this.#head = this.#received.now;
+    this.#account.headReceived(key);
     this.#replyHeaders = headers;
     this.emit('reply', headers);
   }
 
   /** @internal */
   receiveHeaders(headers: HeaderList, key: KeyInfo | undefined): void {
-    const how = protection(key);
-    this.#received.note(how);
-    this.emit('headers', headers, how);
+    this.emit('headers', headers, this.#account.headersReceived(key));
   }
 
   /** @internal */
   receiveSwitch(key: KeyInfo): void {
-    this.#received.switchTo(key);
+    this.#account.receiveUnder(key);
     this.emit('switched', key);
   }
 
   /** @internal `lent` payload may change once this returns. */
   receiveData(payload: Uint8Array, lent: boolean): void {
     this.#idleTimer?.refresh();
-    this.#received.note(this.#payload(this.#received));
+    this.#account.payloadReceived();
     if (this.#taken(payload, lent)) this.#reader?.consume(this.id, payload.length);
     else this.#unread += payload.length;
   }
@@ -265,39 +214,18 @@ export class MuxStream extends Duplex implements Lender {
    * carrier has taken them: then what is returned must be called.
    */
   receiveDrain(): (() => void) | undefined {
-    if (this.#drainDeferred) return undefined; // headers, or a switch, behind a write that the carrier has not taken
-    if (!this.#lendsOutput) {
-      this.#drained();
-      return undefined;
-    }
-    this.#lendsOutput = false;
-    this.#drainDeferred = true;
-    return () => {
-      if (this.#drainDeferred) this.#drained();
-    };
-  }
-
-  #drained(): void {
-    this.#drainDeferred = false;
-    const done = this.#onDrain;
-    this.#onDrain = undefined;
-    done?.();
-    if (!this.#inherited) return;
-    this.#inherited = false;
-    this.emit('drain');
+    return this.#output.sent();
   }
 
   /** Whether what another process has written waits to be sent; `drain` comes when it is gone. A caller with more does well to wait for it. */
   get inheritsOutput(): boolean {
-    return this.#inherited;
+    return this.#output.inherited;
   }
 
   /** @internal The session has forgotten the stream; `error` tells why if it ended before its time. */
   detach(error: Error | undefined): void {
     this.#host = undefined;
-    if (error === undefined && this.#drainDeferred) return;
-    const done = this.#onDrain;
-    this.#onDrain = undefined;
+    const done = this.#output.detach(error !== undefined);
     if (error !== undefined) this.destroy(error);
     done?.(error);
   }
@@ -312,9 +240,11 @@ export class MuxStream extends Duplex implements Lender {
     // Who is told now that there is room would write what nobody takes over.
     for (const event of ['drain', 'data', 'readable']) this.removeAllListeners(event);
     const waits = this.#leaveOutput();
-    this.#saveHead(writer);
-    writer.flag(this.#endAsked);
-    writer.flag(waits);
+    saveStreamOptions(writer, this, this.#openKey);
+    this.#account.save(writer);
+    writer.flag(this.#replied);
+    writer.optional(this.#replyHeaders, (headers) => saveHeaders(writer, headers));
+    this.#output.save(writer, waits);
     const unread = this.#unread;
     this.#unread = 0; // not consumed
     writer.list(this.#takeAll(), (chunk) => writer.bytes(chunk));
@@ -327,17 +257,8 @@ export class MuxStream extends Duplex implements Lender {
   /** Gives the session what was written, and the end. Returns whether any of that waits there to be sent. */
   #leaveOutput(): boolean {
     while (this.writableCorked > 0) this.uncork();
-    let waits = this.#inherited || (this.#onDrain !== undefined && !this.#drainDeferred);
-    this.#drainDeferred = false;
-    if (!this.#endAsked) {
-      // All that waits behind the last write goes to the session at once.
-      const done = this.#onDrain;
-      this.#onDrain = undefined;
-      done?.();
-      waits ||= this.#onDrain !== undefined;
-    }
-    if (this.writableEnded && !this.#endAsked) {
-      this.#endAsked = true;
+    let waits = this.#output.giveAll();
+    if (this.writableEnded && this.#output.endNow()) {
       this.#host?.end(this.id);
       waits = true;
     }
@@ -353,52 +274,22 @@ export class MuxStream extends Duplex implements Lender {
     return untaken;
   }
 
-  #saveHead(writer: StateWriter): void {
-    writer.u32(this.id);
-    writer.flag(this.ours);
-    writer.flag(this.payloadOutside);
-    writer.flag(this.unidirectional);
-    writer.u32(this.associatedId);
-    writer.u8(this.priority);
-    saveHeaders(writer, this.headers);
-    writer.optional(this.#openKey, (key) => saveKeyInfo(writer, key));
-    this.#sent.save(writer);
-    this.#received.save(writer);
-    saveProtection(writer, this.#head);
-    writer.flag(this.#replied);
-    writer.optional(this.#replyHeaders, (headers) => saveHeaders(writer, headers));
-  }
-
   /** @internal Goes on with a stream of another process. */
   static takeOver(host: StreamHost, reader: StateReader): MuxStream {
-    const options = {
-      id: reader.u32(),
-      ours: reader.flag(),
-      payloadOutside: reader.flag(),
-      unidirectional: reader.flag(),
-      associatedId: reader.u32(),
-      priority: reader.u8(7),
-      headers: loadHeaders(reader),
-      key: reader.optional(() => loadKeyInfo(reader)),
-    };
-    const stream = new MuxStream(host, options);
+    const stream = new MuxStream(host, loadStreamOptions(reader));
     stream.#load(reader);
     return stream;
   }
 
   #load(reader: StateReader): void {
-    this.#sent.load(reader);
-    this.#received.load(reader);
-    this.#head = loadProtection(reader);
+    this.#account.load(reader);
     this.#replied = reader.flag();
     this.#replyHeaders = reader.optional(() => loadHeaders(reader));
-    this.#endSent = reader.flag();
-    this.#inherited = reader.flag();
-    this.#sentAll = !this.#inherited;
+    this.#output.load(reader, () => this.emit('drain'));
     reader.list(() => this.push(reader.bytes()));
     this.#unread = reader.u64();
     if (reader.flag()) this.receiveEnd();
-    if (this.#endSent && !this.writableEnded) this.end();
+    if (this.#output.endSent && !this.writableEnded) this.end();
   }
 
   // Duplex
@@ -414,33 +305,24 @@ export class MuxStream extends Duplex implements Lender {
     this.#reader?.consume(this.id, bytes);
   }
 
-  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: Done): void {
     this.#sendAll([chunk], done);
   }
 
-  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+  override _writev(chunks: { chunk: Uint8Array }[], done: Done): void {
     this.#sendAll(
       chunks.map(({ chunk }) => chunk),
       done,
     );
   }
 
-  override _final(done: (error?: Error | null) => void): void {
-    if (this.#host === undefined) {
-      done();
-      return;
-    }
-    this.#endAsked = true;
-    if (this.#endSent && this.#sentAll) {
-      done();
-      return;
-    }
-    this.#onDrain = done;
-    this.#lendsOutput = this.#leavesAsItIs;
-    if (!this.#endSent) this.#host.end(this.id);
+  override _final(done: Done): void {
+    const host = this.#host;
+    if (host === undefined) done();
+    else if (this.#output.end(done, this.#account.sendsAsItIs)) host.end(this.id);
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, done: Done): void {
     const host = this.#host;
     this.#host = undefined;
     host?.reset(this.id, statusFor(error));
@@ -449,25 +331,20 @@ export class MuxStream extends Duplex implements Lender {
     done(error);
   }
 
-  get #leavesAsItIs(): boolean {
-    return this.payloadOutside || this.#sent.now.key === undefined;
-  }
-
-  #sendAll(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+  #sendAll(chunks: readonly Uint8Array[], done: Done): void {
     const host = this.#host;
     const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
     if (host === undefined || total === 0) {
       done(host ? undefined : new StreamResetError(this.id, RST.STREAM_ALREADY_CLOSED, 'local'));
       return;
     }
-    this.#onDrain = done;
-    this.#lendsOutput = this.#leavesAsItIs;
-    this.#sent.note(this.#payload(this.#sent));
+    this.#output.begin(done, this.#account.sendsAsItIs);
+    this.#account.payloadSent();
     this.#idleTimer?.refresh();
     try {
       for (const chunk of chunks) host.send(this.id, chunk);
     } catch (error) {
-      this.#onDrain = undefined;
+      this.#output.abandon();
       done(error as Error);
     }
   }
@@ -512,17 +389,4 @@ function statusFor(error: Error | null): number {
 /** A small piece must not keep the whole chunk alive that it came in, should nobody read it for long. */
 function compact(payload: Uint8Array): Uint8Array {
   return payload.length * 4 < payload.buffer.byteLength ? new Uint8Array(payload) : payload;
-}
-
-function saveHeaders(writer: StateWriter, headers: HeaderList): void {
-  writer.list(headers, ([name, value]) => {
-    writer.text(name);
-    writer.text(value);
-  });
-}
-
-function loadHeaders(reader: StateReader): HeaderList {
-  const headers: [string, string][] = [];
-  reader.list(() => headers.push([reader.text(), reader.text()]));
-  return headers;
 }

@@ -1,8 +1,9 @@
 import type { HeaderList, StateReader, StateWriter } from '@keymux/frames';
 import { type Session, type SessionEvent, withoutStack } from '@keymux/session';
 import { StreamResetError } from './errors.ts';
-import { MuxStream, type MuxStreamOptions, type StreamHost } from './mux-stream.ts';
+import { MuxStream, type StreamHost } from './mux-stream.ts';
 import type { SessionDriver } from './session-driver.ts';
+import type { MuxStreamOptions } from './stream-options.ts';
 
 /** The open streams of a session: what they do to it, and what it tells them. */
 export class SessionStreams {
