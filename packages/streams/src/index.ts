@@ -26,12 +26,8 @@ export {
   type ResponseHead,
 } from './messages.ts';
 export { type Movable, MovableSession, type Moved } from './movable.ts';
-export {
-  type CloseOptions,
-  MuxSession,
-  type MuxSessionOptions,
-  type OpenStreamOptions,
-} from './mux-session.ts';
+export { type CloseOptions, MuxSession, type OpenStreamOptions } from './mux-session.ts';
+export type { MuxSessionOptions } from './mux-session-options.ts';
 export { MuxStream } from './mux-stream.ts';
 export { Quota } from './quota.ts';
 export type { RenegotiationLimits } from './renegotiation-policy.ts';

@@ -1,69 +1,29 @@
-import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { GOAWAY, type HeaderList, RST, type StateReader, StateWriter } from '@keymux/frames';
-import {
-  type ClientGate,
-  type Keeper,
-  type KeyLog,
-  type KeyRegistry,
-  MovableSha256,
-  type PeerName,
-} from '@keymux/keys';
+import { GOAWAY, type HeaderList, RST, StateWriter } from '@keymux/frames';
 import {
   type KeyGoneError,
   type KeyInfo,
   type Role,
-  Session,
-  type SessionConfig,
+  type Session,
   SessionError,
   type SessionEvent,
   UsageError,
   withoutStack,
 } from '@keymux/session';
-import { bitSet } from './algorithm-choice.ts';
 import { traceSession } from './diagnostics.ts';
+import { type MuxSessionOptions, newEngine, savedEngine } from './mux-session-options.ts';
 import type { MuxStream } from './mux-stream.ts';
 import { PendingPings } from './pending-pings.ts';
-import type { RenegotiationLimits } from './renegotiation-policy.ts';
 import { handOverError, joinSaved, readSaved, type SavedSession } from './saved-session.ts';
 import { monotonic, SessionDriver } from './session-driver.ts';
-import { type NegotiateOptions, SessionKeys, type SessionKeysOptions } from './session-keys.ts';
+import type { NegotiateOptions, SessionKeys } from './session-keys.ts';
 import { SessionStreams } from './session-streams.ts';
 import { DEFAULT_PRIORITY, type MuxStreamOptions } from './stream-options.ts';
+import { UntoldStreams } from './untold-streams.ts';
 import { Waiters } from './waiters.ts';
 import { type ClosableShare, DEFAULT_WINDOW_LIMITS, WindowPool } from './window-pool.ts';
-
-export interface MuxSessionOptions {
-  readonly role: Role;
-  /** Who holds the long-term keys; without one the session is plain SPDY/3.1. */
-  readonly keeper?: Keeper | undefined;
-  /** ALG_IDs to announce; by default those that the keeper allows. */
-  readonly algorithms?: readonly number[];
-  readonly config?: Partial<Omit<SessionConfig, 'algorithms'>>;
-  /** On the client's side: the host that the user asked for, whose identity the peer must have if it proves one (spec 9.3). */
-  readonly peerName?: PeerName | undefined;
-  /** On the server's side: the address that the peer connects from (spec 9.4). */
-  readonly peerAddress?: string | undefined;
-  /** On the server's side: what all its sessions have to pass to negotiate (spec 7.3). */
-  readonly gate?: ClientGate | undefined;
-  /** What windows may grow by (spec 7.3); by default out of what all such sessions of the process have together. */
-  readonly windowShare?: ClosableShare | undefined;
-  /** On the server's side: the carrier is the link of a front, and its FRONT_HELLO has been read (spec 10.5). */
-  readonly link?: boolean;
-  /**
-   * The session may be handed over to another process (spec 13). Then it hashes by means whose state can be saved, which are slower, and lets
-   * streams be switched to a key within their first 64 KiB only, unless `config.switchLimit` says more. Not by default.
-   */
-  readonly movable?: boolean;
-  /** Told of each key, with what opens its envelopes; only where somebody has asked for it. */
-  readonly keyLog?: KeyLog | undefined;
-  /** When the keys that this side negotiates are renegotiated (spec 3.14); by default after 64 GiB or an hour. `false` leaves it to calls. */
-  readonly renegotiate?: RenegotiationLimits | false | undefined;
-  /** Milliseconds of a monotonic clock. */
-  readonly now?: () => number;
-}
 
 export interface OpenStreamOptions {
   /** The key to seal the stream with; without one it travels in the clear. */
@@ -132,8 +92,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   #peerAlgorithms: number | undefined;
   /** A GOAWAY was sent or received. */
   #leaving = false;
-  /** Streams of the peer that nobody has been told of, while they are held back. */
-  #heldBack: Set<MuxStream> | undefined;
+  readonly #untold = new UntoldStreams((stream) => this.#tell(stream));
   readonly #movable = new Waiters();
 
   /** `saved` is for `takeOver`. */
@@ -144,7 +103,15 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.takenOver = saved !== undefined;
     this.#now = options.now ?? monotonic;
     this.#windowShare = options.windowShare ?? OWN_WINDOWS.share('');
-    const { keys, session } = saved === undefined ? this.#begin(options) : this.#goOn(options, saved);
+    const surroundings = {
+      windowShare: this.#windowShare,
+      now: this.#now,
+      onChange: () => this.#driver.flush(),
+    };
+    const { keys, session } =
+      saved === undefined
+        ? newEngine(options, surroundings)
+        : savedEngine(saved.engine, options, surroundings);
     this.#keys = keys;
     this.#session = session;
     this.closed = new Promise((resolve) => this.once('close', resolve));
@@ -160,56 +127,6 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         this.#driver.step(() => this.#session.keysProgressed(this.#now()));
     if (saved !== undefined) this.#takeOver(saved);
     traceSession('open', this);
-  }
-
-  #begin(options: MuxSessionOptions): { keys: SessionKeys | undefined; session: Session } {
-    const { role, keeper, movable = false, config } = options;
-    const keys = keeper && new SessionKeys(this.#keyOptions(options, keeper));
-    const algorithms = keeper ? bitSet(options.algorithms ?? keeper.algorithms) : 0;
-    const session = new Session({
-      role,
-      config: { ...(movable && MOVABLE_CONFIG), ...config, algorithms },
-      keys: keys?.registry,
-      link: options.link ?? false,
-      windowShare: this.#windowShare,
-      createHash: movable ? movableHash : () => createHash('sha256'),
-      now: this.#now(),
-    });
-    return { keys, session };
-  }
-
-  #goOn(
-    options: MuxSessionOptions,
-    saved: SavedSession,
-  ): { keys: SessionKeys | undefined; session: Session } {
-    const { keeper, config } = options;
-    let keys: SessionKeys | undefined;
-    const loadKeys = (reader: StateReader): KeyRegistry => {
-      if (keeper === undefined) throw reader.malformed('it has keys, and there is no keeper here');
-      keys = new SessionKeys(this.#keyOptions(options, keeper), reader);
-      return keys.registry;
-    };
-    const session = Session.thaw(saved.engine, {
-      ...{ config, loadKeys, createHash: movableHash, now: this.#now() },
-      resumeHash: (state) => new MovableSha256(state),
-      windowShare: this.#windowShare,
-    });
-    return { keys, session };
-  }
-
-  #keyOptions(options: MuxSessionOptions, keeper: Keeper): SessionKeysOptions {
-    return {
-      role: options.role,
-      keeper,
-      depth: options.config?.depth ?? 0,
-      peerName: options.peerName,
-      peerAddress: options.peerAddress,
-      gate: options.gate,
-      keyLog: options.keyLog,
-      renegotiate: options.renegotiate ?? {},
-      now: this.#now,
-      onChange: () => this.#driver.flush(),
-    };
   }
 
   /**
@@ -264,7 +181,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     writer.optional(this.#peerAlgorithms, (algorithms) => writer.u32(algorithms));
     writer.flag(this.#leaving);
     writer.optional(this.#keys, (keys) => keys.save(writer));
-    const untold = [...(this.#heldBack ?? [])].filter(({ id }) => this.#streams.get(id) !== undefined);
+    const untold = [...this.#untold].filter(({ id }) => this.#streams.get(id) !== undefined);
     writer.list(untold, ({ id }) => writer.u32(id));
     this.#streams.handOver(writer, reason);
   }
@@ -290,7 +207,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const untold: number[] = [];
     reader.list(() => untold.push(reader.u32()));
     this.#streams.takeOver(reader);
-    this.#heldBack = new Set(
+    this.#untold.hold(
       untold.map((id) => {
         const stream = this.#streams.get(id);
         if (stream === undefined) throw reader.malformed('a stream that nobody knows of is not open');
@@ -302,14 +219,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   /** Keeps the peer's new streams back: they come as `stream` after `tellStreams`, or in the process that takes the session over. */
   holdStreams(): void {
-    this.#heldBack ??= new Set();
+    this.#untold.hold();
   }
 
   /** Tells of the streams that were held back, and of new ones at once again. */
   tellStreams(): void {
-    const streams = this.#heldBack ?? [];
-    this.#heldBack = undefined;
-    for (const stream of streams) this.#tell(stream);
+    this.#untold.release();
   }
 
   /** The streams that are open. */
@@ -494,11 +409,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (!unidirectional && !this.#session.isOpen(id)) return;
     const head = { headers, payloadOutside, unidirectional, associatedId, priority, key };
     const stream = this.#adopt({ id, ours: false, ...head });
-    if (this.#heldBack === undefined) this.#tell(stream);
-    else {
-      this.#heldBack.add(stream);
-      this.emit('held');
-    }
+    if (this.#untold.add(stream)) this.emit('held');
   }
 
   #tell(stream: MuxStream): void {
@@ -536,10 +447,6 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 function sessionOver(): UsageError {
   return new UsageError('ERR_KEYMUX_SESSION_CLOSED', 'the session is over');
 }
-
-/** Streams hash what is clear of them until they cannot be switched any more (spec 13.4). */
-export const MOVABLE_CONFIG = { switchLimit: 65_536 };
-const movableHash = (): MovableSha256 => new MovableSha256();
 
 /** The peer left between two frames, which is a normal end, but something was waited for. */
 function endedTooEarly(): SessionError {

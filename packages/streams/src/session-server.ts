@@ -8,7 +8,8 @@ import { type ConnectionOrigin, clientAt } from './connection-origin.ts';
 import { readFrontHello } from './front-hello.ts';
 import { carrierLimits, negotiationLimits, type ServerLimits, windowLimits } from './limits.ts';
 import type { Moved } from './movable.ts';
-import { type CloseOptions, MOVABLE_CONFIG, MuxSession, type MuxSessionOptions } from './mux-session.ts';
+import { type CloseOptions, MuxSession } from './mux-session.ts';
+import { MOVABLE_CONFIG, type MuxSessionOptions } from './mux-session-options.ts';
 import { WindowPool } from './window-pool.ts';
 
 export interface SessionServerOptions
