@@ -86,7 +86,7 @@ describe('what is refused with status 2', () => {
       [['origin'], /no host.*--host NAME/],
       [['connect', '127.0.0.1:1'], /key.*--key FILE.*--clear/],
       [['connect', 'not an address', '--clear'], /"not an address".*write host:port/],
-      [['get', 'ftp://a.test/'], /"ftp:\/\/a.test\/".*write keymux:\/\//],
+      [['get', 'ftp://a.test/'], /"ftp:\/\/a.test\/" is no URL of a host: write keymux:\/\//],
       [['get', 'keymux://a.test/', '--connect-to', 'x'], /connect-to.*"x".*write HOST:PORT/],
       [['get', 'keymux://a.test/', '--level', 'high'], /level.*"?high"?.*none.*passive.*authenticated/s],
       [['get', 'keymux://a.test/', '--key', '/nonexistent/key'], /\/nonexistent\/key.*keygen/],

@@ -28,8 +28,10 @@ function explain(host: string, { part, required, reached, because }: LevelShortf
   const by = `"${required}" is required by ${because}`;
   if (part === 'answer') {
     const lack =
-      reached === 'none' ? 'the server answered in the clear' : 'the server sealed it with such a key';
-    return `the answer of ${host} has level "${reached}", but ${by}; it was not used. ${lack}: ask its operator`;
+      reached === 'none'
+        ? 'It came in the clear: ask under a key of the host, or its operator to seal such answers'
+        : 'The server sealed it with such a key: ask its operator';
+    return `the answer of ${host} has level "${reached}", but ${by}; it was not used. ${lack}`;
   }
   const what = part === 'request' ? 'the request' : 'credentials';
   const proof = required === 'passive' ? '' : ' and proves the peer';

@@ -26,7 +26,7 @@ export interface Target {
 export function parseTarget(text: string, connectTo: string | undefined): Target {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['keymux:', 'http:'].includes(url.protocol) || url.hostname === '') {
-    throw new ConfigError(`"${text}" is no URL to get: write keymux://HOST[:PORT]/PATH`);
+    throw new ConfigError(`"${text}" is no URL of a host: write keymux://HOST[:PORT]/PATH`);
   }
   const hostname = bare(url.hostname.toLowerCase());
   const port = Number(url.port || (url.protocol === 'http:' ? 80 : DEFAULT_PORT));
