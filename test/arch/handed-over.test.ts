@@ -16,6 +16,7 @@ const FILES = [
   ...[
     ...['registry', 'negotiator', 'established-key', 'sealer', 'opener', 'envelope', 'schedule', 'key-ids'],
     ...['key-info', 'message-log', 'event-queue', 'run', 'runs', 'outbox', 'renegotiation', 'secret'],
+    'key-secrets',
   ].map((name) => `packages/keys/src/${name}.ts`),
 ];
 

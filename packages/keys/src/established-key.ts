@@ -1,23 +1,20 @@
 import { ALGORITHM } from './algorithm-ids.ts';
-import { hmacSha256 } from './crypto.ts';
 import type { SealLimits } from './envelope.ts';
 import { keyFailure } from './errors.ts';
 import type { PeerName } from './identity/known-hosts.ts';
 import { isRenegotiation, type RunSecret } from './keeper.ts';
 import { type KeyInfo, loadKeyInfo, saveKeyInfo } from './key-info.ts';
 import type { KeyLog } from './key-log.ts';
+import { KeySecrets } from './key-secrets.ts';
 import { MessageLog } from './message-log.ts';
 import { Opener, type ReceiveKey } from './opener.ts';
 import type { Run } from './run.ts';
 import {
-  chainedSecret,
   type DirectionKeys,
   directionKeys,
   exporterSecret,
   loadDirectionKeys,
-  renegotiationSecret,
   saveDirectionKeys,
-  switchKey,
 } from './schedule.ts';
 import { Sealer, type SendKey } from './sealer.ts';
 import { Secret } from './secret.ts';
@@ -75,11 +72,7 @@ export class EstablishedKey {
   ignored = false;
   readonly #environment: KeyEnvironment;
   #info: KeyInfo | undefined;
-  #exporter: Secret | undefined;
-  /** What the next generation is chained to. */
-  #chain: Secret | undefined;
-  /** By generation, as long as the key lives: a stream may have been silent since an early one. */
-  readonly #switchKeys = new Map<number, Secret>();
+  readonly #secrets = new KeySecrets();
   #sealer: Sealer | undefined;
   /** At most the current generation and the next. */
   #openers: Opener[] = [];
@@ -147,7 +140,7 @@ export class EstablishedKey {
   }
 
   get exporter(): Secret | undefined {
-    return this.#exporter;
+    return this.#secrets.exporter;
   }
 
   get sendRetired(): boolean {
@@ -181,7 +174,7 @@ export class EstablishedKey {
 
   /** HMAC of `message` under the switch key of `generation` (spec 3.5, 4.5); undefined if there is no such generation. */
   switchProof(generation: number, message: Uint8Array): Uint8Array | undefined {
-    return this.#switchKeys.get(generation)?.use((bytes) => hmacSha256(bytes, message));
+    return this.#secrets.switchProof(generation, message);
   }
 
   /** Derives the sealing keys of one generation and wipes the run secret. */
@@ -208,13 +201,12 @@ export class EstablishedKey {
     const opens = made.directions === 'both' || !isInitiator;
     const sealing = seals ? keysOf(side) : undefined;
     const exporter = made.early ? undefined : exporterSecret(secret, digests);
-    this.#chain = renegotiable(made) ? renegotiationSecret(secret, digests) : undefined;
     if (opens) {
       const keys = keysOf(side === 'client' ? 'server' : 'client');
       const opener: Opener = new Opener(info, keys, () => this.#confirm(opener), limits);
       this.#openers.push(opener);
     }
-    this.#switchKeys.set(generation, switchKey(secret, digests));
+    this.#secrets.add(generation, secret, digests, renegotiable(made));
     secret.wipe();
     this.#generation = generation;
     if (made.confirmed || this.#info === undefined) this.#become(info, exporter);
@@ -245,19 +237,14 @@ export class EstablishedKey {
 
   #become(info: KeyInfo, exporter: Secret | undefined): void {
     this.#info = info;
-    if (this.#exporter !== exporter) this.#exporter?.wipe();
-    this.#exporter = exporter;
+    this.#secrets.exporter = exporter;
   }
 
   /** S of the generation, mixed with the one before if this is a renegotiation. Wipes what it was made of. */
   #chained(run: Run, made: RunSecret): Secret {
-    const chain = this.#chain;
     if (!isRenegotiation(run.context)) return made.secret;
-    if (chain === undefined) throw keyFailure('unexpected');
+    const secret = this.#secrets.chain(made.secret);
     this.#renegotiated = true;
-    const secret = chainedSecret(chain, made.secret);
-    made.secret.wipe();
-    chain.wipe();
     return secret;
   }
 
@@ -293,12 +280,9 @@ export class EstablishedKey {
 
   /** Forgets what is not needed for the last envelope. */
   wipeSecrets(): void {
-    this.#exporter?.wipe();
+    this.#secrets.wipe();
     for (const { exporter } of this.#unproven.values()) exporter?.wipe();
     this.#unproven.clear();
-    this.#chain?.wipe();
-    for (const secret of this.#switchKeys.values()) secret.wipe();
-    this.#switchKeys.clear();
   }
 
   save(writer: StateSink): void {
@@ -316,12 +300,7 @@ export class EstablishedKey {
     writer.flag(this.#renegotiated);
     writer.flag(this.#sendRetired);
     writer.flag(this.#receiveRetired);
-    writer.optional(this.#exporter, (secret) => secret.save(writer));
-    writer.optional(this.#chain, (secret) => secret.save(writer));
-    writer.list(this.#switchKeys, ([generation, secret]) => {
-      writer.u8(generation);
-      secret.save(writer);
-    });
+    this.#secrets.save(writer);
     writer.optional(this.sender && this.#sealer, (sealer) => sealer.save(writer));
     writer.list(this.#openers, (opener) => opener.save(writer));
     writer.list(this.#unproven.values(), ({ info, sealing, exporter }) => {
@@ -353,9 +332,7 @@ export class EstablishedKey {
     this.#renegotiated = reader.flag();
     this.#sendRetired = reader.flag();
     this.#receiveRetired = reader.flag();
-    this.#exporter = reader.optional(() => Secret.load(reader));
-    this.#chain = reader.optional(() => Secret.load(reader));
-    reader.list(() => this.#switchKeys.set(reader.u8(), Secret.load(reader)));
+    this.#secrets.load(reader);
     this.#sealer = reader.optional(() => Sealer.load(reader, limits));
     reader.list(() => {
       this.#openers.push(Opener.load(reader, (opener) => this.#confirm(opener), limits));
