@@ -12,6 +12,8 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
   // .npmrc makes npm silent; here its errors must be seen.
   run(...npm(), 'ci', '--loglevel=warn', '--no-audit', '--no-fund');
 }
+// After a clone that takes a while too.
+if (modified('packages/cli/dist/index.js') === 0) console.error('keymux: building');
 run(process.execPath, 'node_modules/typescript/bin/tsc', '-b', 'packages/cli', 'packages/hand-over');
 
 function modified(path) {
