@@ -176,6 +176,12 @@ describe('files that cannot be used', () => {
       ['get', url, '--keylog', 'a.test=/nowhere/x'],
       /--keylog a\.test=.*no directory "\/nowhere"/,
     ],
+    [
+      'get: a key log of a host that is not asked',
+      ['get', url, '--keylog', 'other.test=x.log'],
+      /--keylog other\.test=…: no URL has the host "other\.test"/,
+    ],
+    ['get: a key log without a name', ['get', url, '--keylog', 'x.log'], /write NAME=FILE/],
     ['proxy: a key log without a name', ['proxy', '--keylog', 'x.log'], /write NAME=FILE/],
     [
       'proxy: a key log for all SSH keys',

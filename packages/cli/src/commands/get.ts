@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Response } from '@keymux/client';
 import type { HeaderList } from '@keymux/frames';
-import { KnownHostsFile, readOwnedFile } from '@keymux/keys';
+import { ANONYMOUS_LABEL, KnownHostsFile, readOwnedFile, SIGNED_LABEL } from '@keymux/keys';
 import { z } from 'zod';
 import { type BodyPlace, checkPlace, writeBody } from '../body.ts';
 import { flag, list, readSettings } from '../config.ts';
@@ -57,6 +57,7 @@ async function fetchAll(config: GetConfig, plan: RoutePlan, output: Output): Pro
   const data = config.data === undefined ? undefined : await readData(config.data);
   const knownHosts = new KnownHostsFile(plan.knownHosts.value);
   const credentials = await readCredentials(config.credentials);
+  checkKeyLogNames(config.keylog, plan);
   const keyLog = keyLogFiles(config.keylog, output, plan.proxy?.address.value);
   const route = new Route(plan, await loadRoute(plan, output), keyLog, await openSafeguards(config));
   try {
@@ -73,6 +74,21 @@ async function fetchAll(config: GetConfig, plan: RoutePlan, output: Output): Pro
     return exit;
   } finally {
     await route.close();
+  }
+}
+
+/** A host or proxy that is not asked anything has no key to write down. Throws ConfigError. */
+function checkKeyLogNames(wanted: readonly string[], { hosts, proxy }: RoutePlan): void {
+  const parties = new Set([
+    ...hosts.map(({ target }) => target.hostname),
+    proxy?.address.value.toLowerCase(),
+  ]);
+  for (const [name = ''] of wanted.filter((entry) => entry.includes('=')).map((entry) => entry.split('='))) {
+    const isLabel = /^k-|^SHA256:/.test(name) || name === ANONYMOUS_LABEL || name === SIGNED_LABEL;
+    if (isLabel || parties.has(name.toLowerCase())) continue;
+    throw new ConfigError(
+      `--keylog ${name}=…: no URL has the host "${name}", and no proxy is reached by that name`,
+    );
   }
 }
 
