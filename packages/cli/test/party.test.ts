@@ -24,6 +24,10 @@ test('what names its place itself stays as it is', async () => {
     code: 'ECONNREFUSED',
     syscall: 'connect',
   });
+  const leaving = Object.assign(new Error('the peer is going away', { cause: away.cause }), {
+    code: 'ERR_KEYMUX_GOING_AWAY',
+  });
+  expect(exitCodeOf(await failing(leaving))).toBe(6);
   const notWith = new Error('a bug');
-  for (const error of [away, refused, notWith]) expect(await failing(error)).toBe(error);
+  for (const error of [away, refused, leaving, notWith]) expect(await failing(error)).toBe(error);
 });

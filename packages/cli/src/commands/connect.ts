@@ -6,7 +6,7 @@ import { algorithms, flag, isAnonymous, list, listenAddress, readSettings } from
 import { withFirstContact } from '../first-contact.ts';
 import { keyLogFiles } from '../key-log-files.ts';
 import type { LoadedKeys } from '../keys.ts';
-import { describeError, type Output } from '../output.ts';
+import { type Output, reasonsOf } from '../output.ts';
 import { sayUnchanged } from '../reload.ts';
 import { loadProxy, openKept } from '../route/keepers.ts';
 import { withParty } from '../route/party.ts';
@@ -138,7 +138,7 @@ async function run(
 
 /** Programs show little of what a proxy answers to CONNECT: curl the status alone. */
 function sayFailed(destination: string, error: unknown, output: Output): void {
-  const reason = describeError(error);
+  const reason = reasonsOf(error).join('; ');
   const { status } = error as { readonly status?: number };
   output.log(
     { event: 'tunnel-failed', destination, status, error: reason },

@@ -25,12 +25,7 @@ export async function withParty<T>(party: string, action: () => Promise<T>): Pro
 function named(party: string, error: unknown): unknown {
   const facts = factsOf(error);
   const has = (...codes: readonly string[]): boolean => facts.some(({ code }) => codes.includes(code));
-  // These name their place or their party themselves.
-  if (
-    has('ERR_KEYMUX_KEEPER_AWAY', 'ERR_KEYMUX_REFUSED') ||
-    facts.some(({ syscall }) => syscall === 'connect')
-  )
-    return error;
+  if (has(...CLEAR_ENOUGH) || facts.some(({ syscall }) => syscall === 'connect')) return error;
   if (has('ERR_KEYMUX_NEGOTIATION_REJECTED'))
     return new PartyError(`no key could be negotiated with ${party}`, error);
   const silent =
@@ -49,6 +44,14 @@ function named(party: string, error: unknown): unknown {
     );
   return error;
 }
+
+/** These name their place or their party themselves, or have a meaning of their own, whatever they were caused by. */
+const CLEAR_ENOUGH = [
+  'ERR_KEYMUX_KEEPER_AWAY',
+  'ERR_KEYMUX_REFUSED',
+  'ERR_KEYMUX_HOST_GONE',
+  'ERR_KEYMUX_GOING_AWAY',
+];
 
 interface Fact {
   /** Empty without one. HPE_... are those of Node's HTTP parser. */
