@@ -72,7 +72,8 @@ const orders = {
   listen: async () => ({ address: await server.listen({ port: 0, host: '127.0.0.1' }) }),
   sessions: () => ({ count: sessions.size }),
   answer: () => answerSlow(),
-  give: async ({ timeout }) => {
+  // Nothing that is only slow may fail by the time it has.
+  give: async ({ timeout = 60_000 }) => {
     const results = [...sessions].map((session) =>
       give(movable(session), channel, { timeout }).then(
         () => 'given',
