@@ -51,6 +51,7 @@ export class Reloader {
       await this.#reload();
       this.#output.log({ event: 'reloaded' }, 'configuration and keys are read again');
     } catch (error) {
+      if (this.#ended) return; // which may be why
       const reasons = reasonsOf(error).join('; ');
       this.#output.log(
         { event: 'reload-refused', error: reasons },

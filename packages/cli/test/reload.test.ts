@@ -54,6 +54,15 @@ test('once the program ends, it neither reads nor calls itself ready', async () 
   expect(story).not.toContain('READY');
 });
 
+test('what fails while the program ends, and may fail for that, is not said', async () => {
+  const { reloader, story, readings } = reloading();
+  reloader.request();
+  reloader.end();
+  readings[0]?.failed(new Error('a process has ended meanwhile'));
+  await turn();
+  expect(story).toEqual(['RELOADING']);
+});
+
 test('asked before the program has started, it reads once that is done', async () => {
   const { reloader, story, readings } = reloading({ started: false });
   reloader.request();
