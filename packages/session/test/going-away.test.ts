@@ -288,6 +288,13 @@ describe('PING', () => {
 });
 
 describe('destroy', () => {
+  test('names the last stream of the peer', () => {
+    const peer = new ScriptedPeer();
+    peer.sends({ type: 'syn-stream', streamId: 7 });
+    peer.session.destroy(new SessionError('TEST', GOAWAY.INTERNAL_ERROR, 'local', 'enough'));
+    expect(peer.sees().at(-1)).toMatchObject({ lastGoodId: 7, status: GOAWAY.INTERNAL_ERROR });
+  });
+
   test('ends every stream, says GOAWAY once, and closes the keys', () => {
     const peer = new ScriptedPeer({ keys: true });
     peer.establish({ keyId: 1 });

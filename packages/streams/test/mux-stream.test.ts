@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Duplex, duplexPair } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
+import { StateReader, StateWriter } from '@keymux/frames';
 import { Keyring, LocalKeeper, PreSharedKey } from '@keymux/keys';
 import { describe, expect, it } from 'vitest';
 import {
@@ -10,13 +11,16 @@ import {
   encodeRequest,
   encodeResponse,
   MuxSession,
-  type MuxStream,
+  MuxStream,
   SessionServer,
 } from '../src/index.ts';
+import { IDLE_HOST } from './support.ts';
 
 const KEY = new Uint8Array(32).fill(7);
 const GET = encodeRequest({ method: 'GET', path: '/', host: 'a.test', scheme: 'http', headers: [] });
 const OK = encodeResponse(200, 'OK');
+/** Of a stream in the clear. */
+const OPTIONS = { id: 1, ours: true, headers: GET, payloadOutside: false, key: undefined };
 
 function keeper(): { keeper: LocalKeeper; label: string } {
   const keyring = new Keyring();
@@ -80,6 +84,42 @@ describe('a stream', () => {
     expect(events).toEqual(['written', 'ended']);
     client.destroy();
   });
+
+  it('gives a clear buffer back only when the carrier has taken it, although its session is done with the stream', async () => {
+    const stream = new MuxStream(IDLE_HOST, OPTIONS);
+    let written = false;
+    stream.write('x', () => {
+      written = true;
+    });
+    const taken = stream.receiveDrain();
+    stream.detach(undefined);
+    await turn();
+    expect(written).toBe(false);
+    taken?.();
+    await turn();
+    expect(written).toBe(true);
+  });
+
+  it.each([true, false])(
+    'that one process has ended is finished in the next when all is sent: %s',
+    async (sent) => {
+      const giver = new MuxStream(IDLE_HOST, OPTIONS);
+      giver.end();
+      await turn();
+      if (sent) giver.receiveDrain()?.();
+      const writer = new StateWriter();
+      giver.handOver(writer, new Error('handed over'));
+      const taker = MuxStream.takeOver(IDLE_HOST, new StateReader(writer.finish()));
+      await turn();
+      expect(taker.writableFinished).toBe(sent);
+      expect(taker.inheritsOutput).toBe(!sent);
+      taker.receiveDrain()?.();
+      await turn();
+      expect(taker.writableFinished).toBe(true);
+      expect(taker.inheritsOutput).toBe(false);
+      taker.destroy();
+    },
+  );
 
   it('gives no buffer back that its carrier has failed to write, as somebody may still have it', async () => {
     const held: ((error?: Error) => void)[] = [];

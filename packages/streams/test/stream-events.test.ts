@@ -65,6 +65,25 @@ describe('the event of a stream', () => {
   });
 });
 
+describe('streams that are held back', () => {
+  it('are told of later, in their order, but for those that were reset meanwhile', async () => {
+    const { session, write } = server();
+    const syn = opener();
+    const seen: (number | 'held')[] = [];
+    session.on('stream', ({ id }) => seen.push(id)).on('held', () => seen.push('held'));
+    session.holdStreams();
+    write(syn(1), syn(3), syn(5));
+    while (seen.length < 3) await setImmediate();
+    write(reset(3));
+    while (session.streamCount > 2) await setImmediate();
+    session.tellStreams();
+    expect(seen).toEqual(['held', 'held', 'held', 1, 5]);
+    write(syn(7));
+    while (seen.length < 6) await setImmediate();
+    expect(seen.at(-1)).toBe(7);
+  });
+});
+
 describe('holdUntil', () => {
   it.each<[string, (end: () => void, fail: (error: Error) => void) => void]>([
     ['has ended', (end) => end()],

@@ -2,6 +2,7 @@ import type { KeyInfo } from '@keymux/session';
 import { describe, expect, it } from 'vitest';
 import { isAsStrongAs, MuxStream, protection } from '../src/index.ts';
 import { DirectionSecurity } from '../src/stream-security.ts';
+import { IDLE_HOST } from './support.ts';
 
 const BASE: KeyInfo = {
   keyId: 1,
@@ -88,20 +89,21 @@ describe('what was learned under one key may travel under another', () => {
   });
 });
 
+it.each(['sent', 'received'] as const)('payload that travels outside is counted as it is: %s', (way) => {
+  const options = { id: 1, ours: true, headers: [], payloadOutside: true, key: key() };
+  const stream = new MuxStream(IDLE_HOST, options);
+  stream.receiveReply([], key());
+  expect(stream.security[way].level).toBe('authenticated');
+  if (way === 'sent') stream.write('x');
+  else stream.receiveData(Buffer.from('x'), false);
+  expect(stream.security[way].level).toBe('none');
+  expect(stream.security.head.level).toBe('authenticated');
+  stream.destroy();
+});
+
 it('each header set keeps the protection that it came with', () => {
-  const host = {
-    send() {},
-    end() {},
-    reset() {},
-    consume() {},
-    reply() {},
-    headers() {},
-    switchKey() {},
-    hold() {},
-    letGo() {},
-  };
   const options = { id: 1, ours: true, headers: [], payloadOutside: false, key: undefined };
-  const stream = new MuxStream(host, options);
+  const stream = new MuxStream(IDLE_HOST, options);
   const trailers: unknown[] = [];
   stream.on('headers', (_headers, protection) => trailers.push(protection));
   stream.receiveReply([], undefined);
