@@ -139,7 +139,7 @@ function commands(
     )
     .command(
       'keeper',
-      'Hold the keys of origins and proxies, which then have none: they reach it over a Unix socket',
+      'Hold the keys of origins and proxies, which then have none: they reach it over a Unix socket, or over the network',
       keeperOptions,
       run(COMMANDS.keeper),
     )

@@ -161,7 +161,9 @@ export const carrierEnded = (open: number): SessionError =>
   withoutStack(() =>
     sessionError(
       'ERR_KEYMUX_CARRIER_ENDED',
-      open > 0 ? `the connection ended with ${open} open streams` : 'the connection ended inside a frame',
+      open > 0
+        ? `the connection ended with ${open} open ${open === 1 ? 'stream' : 'streams'}`
+        : 'the connection ended inside a frame',
     ),
   );
 

@@ -107,7 +107,7 @@ export const originOptions = (argv: Argv): Argv =>
       type: 'string',
       array: true,
       describe:
-        'Host that answers under a key which it negotiates itself, whatever it was asked under; repeatable',
+        'Host that answers under a key which it negotiates itself, whatever key it was asked under; repeatable',
     })
     .option('algorithm', algorithmOption('How to prompt clients for the key of a host'))
     .option('anonymous', {
