@@ -179,8 +179,12 @@ export class SessionDriver {
     while (this.#carrier.ready && !this.#finished) {
       const output = this.#session.output();
       if (output === undefined) break;
-      this.#handleEvents();
-      this.#carrier.write(output);
+      try {
+        this.#handleEvents();
+      } finally {
+        // Somebody who was told of an event has thrown, and the process goes on.
+        this.#carrier.write(output);
+      }
     }
     this.#handleEvents();
     this.#resumeReading();
