@@ -74,9 +74,11 @@ export class Sender {
     return this.#urgent.length > 0 || !this.#frames.empty || (this.#mayPay && !this.#payloads.empty);
   }
 
-  /** The key that our session frames travel under, CLEAR for none. */
+  /** The key that our session frames travel under once what is queued has gone out, CLEAR for none. */
   get controlKeyId(): number {
-    return this.#control.keyId;
+    let { keyId } = this.#control;
+    for (const entry of this.#urgent) if (entry.kind === 'control-key') keyId = entry.keyId;
+    return keyId;
   }
 
   session(frame: ControlFrame): void {

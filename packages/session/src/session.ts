@@ -23,6 +23,8 @@ import { announcement, firstStreamId, initialState, type SessionOptions } from '
 import { letGo, loadState, type SessionState, saveState } from './state.ts';
 
 const MAX_PING_ID = 0xffff_ffff;
+/** Frames that may wait while more is received: what a session says at its beginning is fewer. */
+const FEW_FRAMES = 64;
 /** Payload of a peer without windows that may wait to be consumed, in bytes. */
 const MOST_HELD = 4 * 1024 * 1024;
 
@@ -31,7 +33,7 @@ const MOST_HELD = 4 * 1024 * 1024;
  * `nextEvent`, time is told by the caller. Five kinds of methods:
  *
  * - from the carrier: `receive`, `keepEvents`, `carrierEnded`, `carrierBlocked`, `carrierReady`, `handleDeadline`, `keysProgressed`
- * - to the carrier: `output`, `wantsInput`, `over`, `nextDeadline`
+ * - to the carrier: `output`, `outputMayWait`, `wantsInput`, `over`, `nextDeadline`
  * - to the user: `nextEvent`
  * - to another process: `handOverObstacle`, `freeze`, `thaw`
  * - from the user: `open`, `reply`, `headers`, `send`, `end`, `switchKey`, `retireKey`, `reset`, `consume`, `hold`, `letGo`, `ping`, `goAway`, `destroy`
@@ -179,6 +181,15 @@ export class Session {
       this.#fail(toSessionError(error));
       return this.output(most);
     }
+  }
+
+  /**
+   * Whether there is output that may wait until more has been received: no last words, and no answers that a peer is blamed for if they become many, as if it did
+   * not read them (spec 7.3).
+   */
+  get outputMayWait(): boolean {
+    const { pending, pendingPongs, queuedFrames } = this.#sender;
+    return pending && this.#error === undefined && pendingPongs === 0 && queuedFrames <= FEW_FRAMES;
   }
 
   /** Whether more input may be given now. If not, reading should stop; `keysProgressed` or `output` may change it. */

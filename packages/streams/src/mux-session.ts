@@ -281,7 +281,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       signal.addEventListener('abort', abort, { once: true });
       stream.once('close', () => signal.removeEventListener('abort', abort));
     }
-    this.#driver.gather();
+    this.#driver.flush();
     return stream;
   }
 

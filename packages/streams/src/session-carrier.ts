@@ -58,6 +58,16 @@ export class SessionCarrier {
     if (whenTaken !== undefined) this.#untaken.push(whenTaken);
   }
 
+  /** What `write` is given meanwhile goes out together. */
+  together(writeAll: () => void): void {
+    this.#carrier.cork();
+    try {
+      writeAll();
+    } finally {
+      this.#carrier.uncork();
+    }
+  }
+
   write(output: readonly Uint8Array[]): void {
     const untaken = this.#untaken;
     this.#untaken = [];

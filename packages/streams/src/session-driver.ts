@@ -30,8 +30,8 @@ export class SessionDriver {
   readonly #events: SessionDriverEvents;
   readonly #timer: DeadlineTimer;
   readonly #nested: boolean;
-  #flushQueued = false;
-  #gathering = false;
+  /** The end of what is waited for with output. */
+  #flushQueued: 'tick' | 'turn' | undefined;
   #handlingEvents = false;
   #pumping = false;
   #peerStatus: number = GOAWAY.OK;
@@ -71,28 +71,24 @@ export class SessionDriver {
     this.flush();
   }
 
-  /** Sends what the session has to say after the calls of this tick, so that writes of one tick share envelopes. */
+  /**
+   * Sends what the session has to say once all carriers and sockets that are ready have been read, and what follows from that is done: it shares envelopes and
+   * system calls. At the end of this tick if it must not wait, and inside another session, as that one waits.
+   */
   flush(): void {
-    if (this.#flushQueued) return;
-    this.#flushQueued = true;
-    queueMicrotask(() => {
-      this.#flushQueued = false;
-      this.#pump();
-    });
+    if (this.#flushQueued === 'tick') return;
+    if (this.#nested || !this.#session.outputMayWait) {
+      this.#flushQueued = 'tick';
+      queueMicrotask(() => this.#flushNow());
+    } else if (this.#flushQueued === undefined) {
+      this.#flushQueued = 'turn';
+      setImmediate(() => this.#flushNow());
+    }
   }
 
-  /**
-   * Sends what streams have written once all carriers and sockets that are ready have been read: what comes of them shares envelopes too, and system
-   * calls. Inside another session at the end of this tick, as that one waits.
-   */
-  gather(): void {
-    if (this.#nested) this.flush();
-    else if (!(this.#flushQueued || this.#gathering)) {
-      this.#gathering = true;
-      setImmediate(() => {
-        if (this.#gathering) this.#pump();
-      });
-    }
+  /** Unless that has happened for another reason. */
+  #flushNow(): void {
+    if (this.#flushQueued !== undefined) this.#pump();
   }
 
   /** All that was queued for the stream is in the output at hand. */
@@ -164,7 +160,7 @@ export class SessionDriver {
 
   #pump(): void {
     if (this.#finished || this.#pumping) return;
-    this.#gathering = false;
+    this.#flushQueued = undefined;
     this.#pumping = true;
     try {
       this.#pumpAll();
@@ -176,16 +172,7 @@ export class SessionDriver {
 
   #pumpAll(): void {
     const keysDeadline = this.#events.checkKeys();
-    while (this.#carrier.ready && !this.#finished) {
-      const output = this.#session.output();
-      if (output === undefined) break;
-      try {
-        this.#handleEvents();
-      } finally {
-        // Somebody who was told of an event has thrown, and the process goes on.
-        this.#carrier.write(output);
-      }
-    }
+    this.#carrier.together(() => this.#writeOutput());
     this.#handleEvents();
     this.#resumeReading();
     if (this.#carrier.blocked) this.#session.carrierBlocked(this.now());
@@ -194,6 +181,19 @@ export class SessionDriver {
       const ours = error?.code === 'ERR_KEYMUX_DESTROYED';
       this.#finish(ours ? (error.cause as Error | undefined) : this.explain(error));
     } else this.#timer.set(earlier(this.#session.nextDeadline(), keysDeadline));
+  }
+
+  #writeOutput(): void {
+    while (this.#carrier.ready && !this.#finished) {
+      const output = this.#session.output();
+      if (output === undefined) return;
+      try {
+        this.#handleEvents();
+      } finally {
+        // Somebody who was told of an event has thrown, and the process goes on.
+        this.#carrier.write(output);
+      }
+    }
   }
 
   #carrierReady(): void {

@@ -98,20 +98,20 @@ export class SessionStreams {
   readonly #host: StreamHost = {
     send: (id: number, chunk: Uint8Array): void => {
       this.#session.send(id, chunk);
-      this.#driver.gather();
+      this.#driver.flush();
     },
     headers: (id: number, headers: HeaderList): void => {
       this.#session.headers(id, headers);
-      this.#driver.gather();
+      this.#driver.flush();
     },
     end: (id: number): void => {
       this.#session.end(id);
-      this.#driver.gather();
+      this.#driver.flush();
     },
     reset: (id: number, status: number): void => this.#driver.step(() => this.#session.reset(id, status)),
     consume: (id: number, bytes: number): void => {
       this.#session.consume(id, bytes, this.#driver.now());
-      this.#driver.gather();
+      this.#driver.flush();
     },
     reply: (
       id: number,
@@ -119,7 +119,7 @@ export class SessionStreams {
       options: { fin?: boolean; keyId?: number | undefined },
     ): void => {
       this.#session.reply(id, headers, options);
-      this.#driver.gather();
+      this.#driver.flush();
     },
     hold: (id: number): void => this.#session.hold(id),
     letGo: (id: number): void => this.#session.letGo(id),
