@@ -46,9 +46,13 @@ class Scene {
       this.#step(step);
       this.#look();
     }
-    this.#peer.session.carrierEnded(this.#peer.now);
+    const { session, keys, now } = this.#peer;
+    session.carrierEnded(now);
     this.#look();
-    const { session } = this.#peer;
+    // The end waits for what was received before it, and that perhaps for a key that is being worked on.
+    for (const keyId of KEYS) keys.resume(keyId);
+    session.keysProgressed(now);
+    this.#look();
     const open = session.streamCount;
     must(open === 0 || session.error !== undefined, `${open} streams outlive the carrier`);
     must(session.output() === undefined, 'nothing is left to be said');
