@@ -362,6 +362,7 @@ export class Session {
    */
   retireKey(keyId: number): void {
     this.#commands.retireKey(keyId);
+    this.#retirement.check();
   }
 
   /** Ends the stream in both directions at once. A stream that is over already is left alone. */
